@@ -1,0 +1,1 @@
+//! Arrays with derivatives of any order.

@@ -1,0 +1,2 @@
+//! The command `lisse`.
+fn main() {}
