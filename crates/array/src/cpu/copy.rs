@@ -10,9 +10,9 @@ use super::store::{CHUNK, Store};
 use super::tensor::{dtype, shape, stored};
 use super::walk::{Source, Walk};
 
-/// Side of the square blocks in which axes are swapped.
-const TILE: usize = 8;
-/// Blocks per side of what one cache holds.
+/// Side of the square blocks in which axes are swapped: a cache line of 4-byte elements.
+const TILE: usize = 16;
+/// Side of the squares in which these follow one another.
 const PATCH: usize = 64;
 
 /// `x` in row-major order; itself if it is so already.
@@ -168,10 +168,10 @@ fn tile<S: Store>(
 ) {
     let columns: [[S; TILE]; TILE] = std::array::from_fn(|c| {
         let at = (from + c as isize * swap.source_column) as usize;
-        std::array::from_fn(|r| stored[at..at + TILE][r])
+        *stored[at..].first_chunk().expect("the layout lies within its memory")
     });
     for r in 0..TILE {
-        let row: [S; TILE] = std::array::from_fn(|c| columns[c][r]);
+        let row = columns.map(|column| column[r]);
         let to = to + r * swap.target_row;
         // SAFETY: no two tiles share a part of a row of the target.
         unsafe { whole.part(to..to + TILE) }.write_copy_of_slice(&row);

@@ -247,32 +247,31 @@ fn zip_broadcast<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b
     let common = common_shape(&a, &b);
     let walk = Walk::new(&common, [a.layout(), b.layout()]);
     let block = kernel.work.block() / CHUNK;
-    if S::SAME && shape(&a) == &common[..] && a.is_contiguous() {
-        if let Some(left) = owned_mut::<S>(&mut a) {
-            let left = Shared::new(as_computed_mut(left));
-            in_blocks(walk.chunks(), block, |range| {
-                let mut right = Source::<S>::new(stored(&b), 1);
-                for chunk in range.map(|i| walk.chunk(i)) {
-                    let right = right.fetch(&walk, chunk);
-                    // SAFETY: chunks do not overlap.
-                    kernel.left(unsafe { left.part(chunk.begin..chunk.begin + chunk.size()) }, right);
-                }
-            });
-            return a;
-        }
-    } else if S::SAME && shape(&b) == &common[..] && b.is_contiguous() {
-        if let Some(right) = owned_mut::<S>(&mut b) {
-            let right = Shared::new(as_computed_mut(right));
-            in_blocks(walk.chunks(), block, |range| {
-                let mut left = Source::<S>::new(stored(&a), 0);
-                for chunk in range.map(|i| walk.chunk(i)) {
-                    let left = left.fetch(&walk, chunk);
-                    // SAFETY: chunks do not overlap.
-                    kernel.right(left, unsafe { right.part(chunk.begin..chunk.begin + chunk.size()) });
-                }
-            });
-            return b;
-        }
+    let fits = |x: &FlexTensor| S::SAME && shape(x) == &common[..] && x.is_contiguous();
+    let (fits_a, fits_b) = (fits(&a), fits(&b));
+    if fits_a && let Some(left) = owned_mut::<S>(&mut a) {
+        let left = Shared::new(as_computed_mut(left));
+        in_blocks(walk.chunks(), block, |range| {
+            let mut right = Source::<S>::new(stored(&b), 1);
+            for chunk in range.map(|i| walk.chunk(i)) {
+                let right = right.fetch(&walk, chunk);
+                // SAFETY: chunks do not overlap.
+                kernel.left(unsafe { left.part(chunk.begin..chunk.begin + chunk.size()) }, right);
+            }
+        });
+        return a;
+    }
+    if fits_b && let Some(right) = owned_mut::<S>(&mut b) {
+        let right = Shared::new(as_computed_mut(right));
+        in_blocks(walk.chunks(), block, |range| {
+            let mut left = Source::<S>::new(stored(&a), 0);
+            for chunk in range.map(|i| walk.chunk(i)) {
+                let left = left.fetch(&walk, chunk);
+                // SAFETY: chunks do not overlap.
+                kernel.right(left, unsafe { right.part(chunk.begin..chunk.begin + chunk.size()) });
+            }
+        });
+        return b;
     }
     let mut out = output::<S>(common.num_elements());
     let room = Shared::new(out.room());

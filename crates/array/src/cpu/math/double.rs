@@ -258,7 +258,9 @@ impl Real for f64 {
         let near = self * polynomial::<I, f64, 12>(self * self, ERF_NEAR);
         let x = x.capped(6.0);
         let scaled = polynomial::<I, f64, 15>((x - 2.5) / (x + 2.5), ERFCX);
-        let far = 1.0 - Real::exp::<I>(-x * x) * scaled;
+        // The exponent lies in [-36, 0]: none of the care that `exp` takes at its limits is needed.
+        let (n, r) = reduce::<I>(-x * x);
+        let far = 1.0 - (1.0 + expm1_core::<I>(r)) * two_to(n) * scaled;
         if self.abs() > 1.0 { far.copysign(self) } else { near }
     }
 
