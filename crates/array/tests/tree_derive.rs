@@ -165,7 +165,6 @@ struct Optimizer<M: Method, const N: usize> {
     state: M::State,
     recent: [Array; N],
     #[tree(skip)]
-    #[expect(dead_code, reason = "only its type matters")]
     method: M,
 }
 

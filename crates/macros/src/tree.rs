@@ -257,8 +257,8 @@ impl<'ast> Visit<'ast> for Uses<'_> {
             .find(|(parameter, _)| path.qself.is_none() && Some(*parameter) == first);
         match parameter {
             Some((_, visited)) if path.path.segments.len() == 1 => *visited = true,
-            Some(_) if !self.projections.contains(path) => self.projections.push(path.clone()),
-            _ => {}
+            Some(_) => self.projections.push(path.clone()),
+            None => {}
         }
         visit::visit_type_path(self, path);
     }
