@@ -10,6 +10,11 @@
 //! so every device gets the same ones; only exactly rounded arithmetic goes into uniform, normal, exponential, Laplace
 //! and Gumbel draws, so every machine does too.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a function left out of line is compiled without the vector instructions found at run time"
+)]
+
 mod discrete;
 mod functions;
 mod gamma;
@@ -28,6 +33,7 @@ const ELEMENTS: u64 = 1 << 48;
 
 /// What a stream is derived by; each keeps its own part of the key space.
 #[derive(Clone, Copy)]
+#[repr(u32)]
 enum Domain {
     Seed = 0x5EED_0001,
     Index = 0x1DE0_0002,
@@ -202,7 +208,9 @@ impl Stream {
             .for_each(|(row, point)| {
                 let log_uniform = functions::ln(functions::open_unit(radii.word(row as u64)));
                 let radius = libm::exp(log_uniform / dimension as f64);
-                point.iter_mut().for_each(|x| *x *= radius);
+                for x in point {
+                    *x *= radius;
+                }
             });
         law::round_to(points, shape, dtype)
     }
@@ -218,7 +226,9 @@ impl Stream {
         self.fill(Law::Normal, 0, &mut points);
         points.par_chunks_mut(dimension).for_each(|point| {
             let norm = point.iter().map(|x| x * x).sum::<f64>().sqrt();
-            point.iter_mut().for_each(|x| *x /= norm);
+            for x in point {
+                *x /= norm;
+            }
         });
         (points, dimension)
     }

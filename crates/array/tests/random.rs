@@ -49,13 +49,14 @@ fn chi_square(counts: &[usize], expected: &[f64]) -> f64 {
     gamma_ur((counts.len() - 1) as f64 / 2.0, statistic / 2.0)
 }
 
+type Cdf = Box<dyn Fn(f64) -> f64>;
+
 /// Every law with its distribution function, and a name for the stream.
-fn laws() -> Vec<(&'static str, Law, Box<dyn Fn(f64) -> f64>)> {
-    let gamma = |alpha: f64| -> Box<dyn Fn(f64) -> f64> {
-        Box::new(move |x| if x <= 0.0 { 0.0 } else { gamma_lr(alpha, x) })
-    };
-    let beta = |a: f64, b: f64| -> Box<dyn Fn(f64) -> f64> { Box::new(move |x| beta_reg(a, b, x)) };
-    let truncated = |lo: f64, hi: f64| -> Box<dyn Fn(f64) -> f64> {
+fn laws() -> Vec<(&'static str, Law, Cdf)> {
+    let gamma =
+        |alpha: f64| -> Cdf { Box::new(move |x| if x <= 0.0 { 0.0 } else { gamma_lr(alpha, x) }) };
+    let beta = |a: f64, b: f64| -> Cdf { Box::new(move |x| beta_reg(a, b, x)) };
+    let truncated = |lo: f64, hi: f64| -> Cdf {
         // On the side where the tails are small numbers and not one minus small numbers.
         let mass = |a: f64, b: f64| {
             if a > 0.0 {
@@ -67,7 +68,7 @@ fn laws() -> Vec<(&'static str, Law, Box<dyn Fn(f64) -> f64>)> {
         Box::new(move |x| mass(lo, x) / mass(lo, hi))
     };
     let inf = f64::INFINITY;
-    let mut rows: Vec<(&'static str, Law, Box<dyn Fn(f64) -> f64>)> = vec![
+    let mut rows: Vec<(&'static str, Law, Cdf)> = vec![
         (
             "uniform",
             Law::Uniform { lo: -2.0, hi: 3.0 },
@@ -367,7 +368,7 @@ fn categories_have_their_probabilities() {
     let values = by_weight.to_f64_vec();
     for (row, weights) in weights.chunks(6).enumerate() {
         let total: f64 = weights.iter().sum();
-        let mut counts = vec![0; 6];
+        let mut counts = [0; 6];
         for value in &values[row * SAMPLES..(row + 1) * SAMPLES] {
             counts[*value as usize] += 1;
         }

@@ -127,7 +127,9 @@ impl Stream {
                 max.is_finite() && !logits.iter().any(|l| l.is_nan()),
                 "categorical_logits: a row needs a finite greatest logit and no NaN; row {row} holds {logits:?}"
             );
-            logits.iter_mut().for_each(|l| *l = libm::exp(*l - max));
+            for logit in logits {
+                *logit = libm::exp(*logit - max);
+            }
         })
     }
 

@@ -1,6 +1,11 @@
 //! Elementary functions for draws, from additions, multiplications, divisions and square roots alone: the compiler can
 //! vectorise them, and every IEEE machine gives the same bits (which the system's mathematical library doesn't promise).
 
+#![expect(
+    clippy::excessive_precision,
+    reason = "coefficients stand as they were published"
+)]
+
 use std::f64::consts::FRAC_PI_2;
 
 /// 2⁻⁶⁴.

@@ -1,4 +1,4 @@
-//! Gamma draws by rejection from a transformed normal (Marsaglia & Tsang, "A simple method for generating gamma
+//! Gamma and beta draws by rejection from a transformed normal (Marsaglia & Tsang, "A simple method for generating gamma
 //! variables", ACM TOMS 26, 2000); at least 95 % of the attempts succeed.
 
 use super::Stream;
@@ -72,5 +72,28 @@ impl Gamma {
                 return self.d * v;
             }
         }
+    }
+}
+
+/// X / (X + Y) for gammas X and Y of their own streams.
+pub(super) struct Beta {
+    gammas: [(Stream, Gamma); 2],
+}
+
+impl Beta {
+    pub fn new(stream: &Stream, a: f64, b: f64) -> Self {
+        let part = |index, name, weight| (stream.part(index), Gamma::new("beta", name, weight));
+        Self {
+            gammas: [part(0, "a", a), part(1, "b", b)],
+        }
+    }
+
+    pub fn value(&self, index: u64) -> f64 {
+        // Through logarithms, since for small a and b both gammas can underflow.
+        let [x, y] = self
+            .gammas
+            .each_ref()
+            .map(|(stream, gamma)| gamma.log_value(stream, index));
+        1.0 / (1.0 + libm::exp(y - x))
     }
 }

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::functions::{ULP_64, box_muller, ln, open_unit, unit};
-use super::gamma::Gamma;
+use super::gamma::{Beta, Gamma};
 use super::truncated::Truncated;
 use super::{ELEMENTS, Stream};
 use crate::{Array, DType, Element};
@@ -123,11 +123,7 @@ pub(super) fn fill<T: Element>(stream: &Stream, law: Law, start: u64, out: &mut 
 
 /// A law with its constants worked out.
 enum Sampler {
-    Uniform {
-        lo: f64,
-        width: f64,
-        bits: u32,
-    },
+    Uniform { lo: f64, width: f64, bits: u32 },
     Normal,
     Exponential,
     Laplace,
@@ -135,11 +131,7 @@ enum Sampler {
     Rademacher,
     Truncated(Truncated),
     Gamma(Gamma),
-    Beta {
-        streams: [Stream; 2],
-        a: Gamma,
-        b: Gamma,
-    },
+    Beta(Beta),
 }
 
 impl Sampler {
@@ -160,11 +152,7 @@ impl Sampler {
             Law::Normal => Self::Normal,
             Law::TruncatedNormal { lo, hi } => Self::Truncated(Truncated::new(lo, hi)),
             Law::Gamma { alpha } => Self::Gamma(Gamma::new("gamma", "alpha", alpha)),
-            Law::Beta { a, b } => Self::Beta {
-                streams: [stream.part(0), stream.part(1)],
-                a: Gamma::new("beta", "a", a),
-                b: Gamma::new("beta", "b", b),
-            },
+            Law::Beta { a, b } => Self::Beta(Beta::new(stream, a, b)),
             Law::Exponential => Self::Exponential,
             Law::Laplace => Self::Laplace,
             Law::Gumbel => Self::Gumbel,
@@ -237,25 +225,11 @@ impl pulp::NullaryFnOnce for Batch<'_> {
                 -ln(-ln(unit(word, 52) + 2048.0 * ULP_64))
             }),
             Sampler::Rademacher => {
-                by_word(
-                    stream,
-                    first,
-                    out,
-                    |word| {
-                        if word >> 63 == 0 { 1.0 } else { -1.0 }
-                    },
-                )
+                by_word(stream, first, out, |word| 1.0 - 2.0 * (word >> 63) as f64);
             }
             Sampler::Truncated(law) => each(&|i| law.value(stream, i), out),
             Sampler::Gamma(law) => each(&|i| law.value(stream, i), out),
-            Sampler::Beta { streams, a, b } => each(
-                &|i| {
-                    // X / (X + Y) of two gammas; through logarithms, since for small a and b both can underflow.
-                    let difference = b.log_value(&streams[1], i) - a.log_value(&streams[0], i);
-                    1.0 / (1.0 + libm::exp(difference))
-                },
-                out,
-            ),
+            Sampler::Beta(law) => each(&|i| law.value(i), out),
         }
     }
 }
