@@ -65,10 +65,7 @@ pub struct Stream {
 impl Stream {
     /// The stream of a seed; different seeds give different streams.
     pub fn new(seed: u64) -> Self {
-        let root = Self {
-            key: [0x243F_6A88, 0x85A3_08D3],
-            upper: [0x1319_8A2E, 0x0370_7344],
-        };
+        let root = Self { key: [0x243F_6A88, 0x85A3_08D3], upper: [0x1319_8A2E, 0x0370_7344] };
         root.derive(Domain::Seed, seed)
     }
 
@@ -98,10 +95,7 @@ impl Stream {
         let key = [self.key[0] ^ domain, self.key[1] ^ domain.rotate_left(16)];
         let [a, b] = philox::block(key, [word, self.upper_word()]);
         let halves = |word: u64| [word as u32, (word >> 32) as u32];
-        Self {
-            key: halves(a),
-            upper: halves(b),
-        }
+        Self { key: halves(a), upper: halves(b) }
     }
 
     #[inline(always)]
@@ -202,16 +196,13 @@ impl Stream {
     pub fn ball(&self, shape: &[usize], dtype: DType) -> Array {
         let (mut points, dimension) = self.directions("ball", shape);
         let radii = self.part(0);
-        points
-            .par_chunks_mut(dimension)
-            .enumerate()
-            .for_each(|(row, point)| {
-                let log_uniform = functions::ln(functions::open_unit(radii.word(row as u64)));
-                let radius = libm::exp(log_uniform / dimension as f64);
-                for x in point {
-                    *x *= radius;
-                }
-            });
+        points.par_chunks_mut(dimension).enumerate().for_each(|(row, point)| {
+            let log_uniform = functions::ln(functions::open_unit(radii.word(row as u64)));
+            let radius = libm::exp(log_uniform / dimension as f64);
+            for x in point {
+                *x *= radius;
+            }
+        });
         law::round_to(points, shape, dtype)
     }
 

@@ -13,10 +13,7 @@ fn normal_cdf(x: f64) -> f64 {
 }
 
 fn sample(law: Law, name: &str) -> Vec<f64> {
-    Stream::new(2024)
-        .child(name)
-        .draw(law, &[SAMPLES], DType::F64)
-        .to_vec::<f64>()
+    Stream::new(2024).child(name).draw(law, &[SAMPLES], DType::F64).to_vec::<f64>()
 }
 
 /// The probability of a Kolmogorov-Smirnov distance as large as the sample's, if `cdf` is its law.
@@ -41,11 +38,8 @@ fn kolmogorov_smirnov(mut sample: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
 
 /// The probability of a chi-square statistic as large as that of `counts`, if `expected` holds.
 fn chi_square(counts: &[usize], expected: &[f64]) -> f64 {
-    let statistic: f64 = counts
-        .iter()
-        .zip(expected)
-        .map(|(&count, e)| (count as f64 - e).powi(2) / e)
-        .sum();
+    let statistic: f64 =
+        counts.iter().zip(expected).map(|(&count, e)| (count as f64 - e).powi(2) / e).sum();
     gamma_ur((counts.len() - 1) as f64 / 2.0, statistic / 2.0)
 }
 
@@ -59,47 +53,23 @@ fn laws() -> Vec<(&'static str, Law, Cdf)> {
     let truncated = |lo: f64, hi: f64| -> Cdf {
         // On the side where the tails are small numbers and not one minus small numbers.
         let mass = |a: f64, b: f64| {
-            if a > 0.0 {
-                normal_cdf(-a) - normal_cdf(-b)
-            } else {
-                normal_cdf(b) - normal_cdf(a)
-            }
+            if a > 0.0 { normal_cdf(-a) - normal_cdf(-b) } else { normal_cdf(b) - normal_cdf(a) }
         };
         Box::new(move |x| mass(lo, x) / mass(lo, hi))
     };
     let inf = f64::INFINITY;
     let mut rows: Vec<(&'static str, Law, Cdf)> = vec![
-        (
-            "uniform",
-            Law::Uniform { lo: -2.0, hi: 3.0 },
-            Box::new(|x| (x + 2.0) / 5.0),
-        ),
+        ("uniform", Law::Uniform { lo: -2.0, hi: 3.0 }, Box::new(|x| (x + 2.0) / 5.0)),
         ("normal", Law::Normal, Box::new(normal_cdf)),
-        (
-            "exponential",
-            Law::Exponential,
-            Box::new(|x| 1.0 - (-x).exp()),
-        ),
-        (
-            "laplace",
-            Law::Laplace,
-            Box::new(|x| 0.5 + 0.5 * x.signum() * (1.0 - (-x.abs()).exp())),
-        ),
+        ("exponential", Law::Exponential, Box::new(|x| 1.0 - (-x).exp())),
+        ("laplace", Law::Laplace, Box::new(|x| 0.5 + 0.5 * x.signum() * (1.0 - (-x.abs()).exp()))),
         ("gumbel", Law::Gumbel, Box::new(|x| (-(-x).exp()).exp())),
     ];
-    for (name, alpha) in [
-        ("gamma.1", 0.05),
-        ("gamma.2", 0.7),
-        ("gamma.3", 1.0),
-        ("gamma.4", 30.0),
-    ] {
+    for (name, alpha) in [("gamma.1", 0.05), ("gamma.2", 0.7), ("gamma.3", 1.0), ("gamma.4", 30.0)]
+    {
         rows.push((name, Law::Gamma { alpha }, gamma(alpha)));
     }
-    for (name, a, b) in [
-        ("beta.1", 0.3, 0.2),
-        ("beta.2", 2.0, 5.0),
-        ("beta.3", 80.0, 0.9),
-    ] {
+    for (name, a, b) in [("beta.1", 0.3, 0.2), ("beta.2", 2.0, 5.0), ("beta.3", 80.0, 0.9)] {
         rows.push((name, Law::Beta { a, b }, beta(a, b)));
     }
     for (name, lo, hi) in [
@@ -138,18 +108,9 @@ fn normal_moments_are_right() {
     let x = Stream::new(5).normal(&[n], DType::F64).to_vec::<f64>();
     let moment = |k: i32| x.iter().map(|x| x.powi(k)).sum::<f64>() / n as f64;
     // Each standard error times five: var(x^k) = E x^2k - (E x^k)².
-    for (k, value, variance) in [
-        (1, 0.0, 1.0),
-        (2, 1.0, 2.0),
-        (3, 0.0, 15.0),
-        (4, 3.0, 96.0_f64),
-    ] {
+    for (k, value, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0_f64)] {
         let limit = 5.0 * (variance / n as f64).sqrt();
-        assert!(
-            (moment(k) - value).abs() < limit,
-            "moment {k}: {}",
-            moment(k)
-        );
+        assert!((moment(k) - value).abs() < limit, "moment {k}: {}", moment(k));
     }
 }
 
@@ -205,18 +166,9 @@ fn the_number_of_threads_changes_nothing() {
         pool.install(|| {
             let stream = Stream::new(11);
             (
-                stream
-                    .child("a")
-                    .normal(&[50_000], DType::F32)
-                    .to_vec::<f32>(),
-                stream
-                    .child("b")
-                    .gamma(0.4, &[50_000], DType::F64)
-                    .to_vec::<f64>(),
-                stream
-                    .child("c")
-                    .int_range(0, 1000, &[50_000])
-                    .to_vec::<i64>(),
+                stream.child("a").normal(&[50_000], DType::F32).to_vec::<f32>(),
+                stream.child("b").gamma(0.4, &[50_000], DType::F64).to_vec::<f64>(),
+                stream.child("c").int_range(0, 1000, &[50_000]).to_vec::<i64>(),
             )
         })
     };
@@ -230,21 +182,14 @@ fn narrow_types_round_the_same_draw() {
     let stream = Stream::new(8).child("narrow");
     let wide = stream.normal(&[1000], DType::F64);
     let single = stream.normal(&[1000], DType::F32);
-    assert_eq!(
-        wide.cast(DType::F32).to_vec::<f32>(),
-        single.to_vec::<f32>()
-    );
+    assert_eq!(wide.cast(DType::F32).to_vec::<f32>(), single.to_vec::<f32>());
 
     for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
         let x = stream.uniform(&[SAMPLES], dtype).to_f64_vec();
         assert!(x.iter().all(|x| (0.0..1.0).contains(x)), "{dtype}");
         let mean = x.iter().sum::<f64>() / SAMPLES as f64;
         // Bits dropped towards zero shift the mean by half a step.
-        let step = if dtype == DType::BF16 {
-            1.0 / 256.0
-        } else {
-            0.0
-        };
+        let step = if dtype == DType::BF16 { 1.0 / 256.0 } else { 0.0 };
         assert!((mean - 0.5 + step / 2.0).abs() < 0.007, "{dtype}: {mean}");
     }
 }
@@ -271,27 +216,16 @@ fn children_are_different_and_uncorrelated() {
     assert_ne!(root.child("a").child("b"), root.child("b").child("a"));
     assert_ne!(root.child("ab"), root.child("a").child("b"));
 
-    let streams = [
-        root,
-        root.at(0),
-        root.at(1),
-        root.child("a"),
-        root.child("b"),
-        root.at(0).at(1),
-    ];
-    let draws: Vec<Vec<f64>> = streams
-        .iter()
-        .map(|s| s.normal(&[SAMPLES], DType::F64).to_vec::<f64>())
-        .collect();
+    let streams =
+        [root, root.at(0), root.at(1), root.child("a"), root.child("b"), root.at(0).at(1)];
+    let draws: Vec<Vec<f64>> =
+        streams.iter().map(|s| s.normal(&[SAMPLES], DType::F64).to_vec::<f64>()).collect();
     for (i, a) in draws.iter().enumerate() {
         for b in &draws[i + 1..] {
             for lag in [0, 1] {
                 let pairs = a.iter().zip(b.iter().skip(lag));
                 let correlation = pairs.map(|(x, y)| x * y).sum::<f64>() / SAMPLES as f64;
-                assert!(
-                    correlation.abs() < 4.5 / (SAMPLES as f64).sqrt(),
-                    "{correlation}"
-                );
+                assert!(correlation.abs() < 4.5 / (SAMPLES as f64).sqrt(), "{correlation}");
             }
         }
     }
@@ -351,9 +285,8 @@ fn bounded_integers_are_even_and_in_range() {
     assert!(p > 0.002, "p = {p}: {counts:?}");
     // A bound for which a quarter of the words must be refused.
     let bound = 3 << 62;
-    let below = (0..SAMPLES as u64)
-        .map(|i| stream.below_at(i, bound) as f64 / bound as f64)
-        .collect();
+    let below =
+        (0..SAMPLES as u64).map(|i| stream.below_at(i, bound) as f64 / bound as f64).collect();
     let p = kolmogorov_smirnov(below, |x| x);
     assert!(p > 0.002, "p = {p}");
     assert_eq!(stream.below(1), 0);
@@ -378,21 +311,13 @@ fn categories_have_their_probabilities() {
             .filter(|(count, weight)| **count > 0 || **weight > 0.0)
             .map(|(count, weight)| (count, weight / total * SAMPLES as f64))
             .unzip();
-        assert!(
-            expected.iter().all(|e| *e > 0.0),
-            "a weight of zero was drawn"
-        );
+        assert!(expected.iter().all(|e| *e > 0.0), "a weight of zero was drawn");
         let p = chi_square(&counts, &expected);
         assert!(p > 0.002, "p = {p}: {counts:?}");
     }
     let logits: Vec<f64> = weights.iter().map(|w| w.ln() + 700.0).collect();
     let by_logit = stream.categorical_logits(&Array::from_vec(logits, &[2, 6]), SAMPLES);
-    let different = by_logit
-        .to_f64_vec()
-        .iter()
-        .zip(&values)
-        .filter(|(a, b)| a != b)
-        .count();
+    let different = by_logit.to_f64_vec().iter().zip(&values).filter(|(a, b)| a != b).count();
     // The same thresholds, up to the rounding of exp and ln.
     assert!(different < 3, "{different}");
 }
@@ -409,14 +334,9 @@ fn points_fill_the_sphere_and_the_ball() {
     let p = kolmogorov_smirnov(heights, |x| f64::midpoint(x, 1.0));
     assert!(p > 0.002, "p = {p}");
 
-    let points = stream
-        .child("ball")
-        .ball(&[SAMPLES, 3], DType::F64)
-        .to_vec::<f64>();
-    let radii = points
-        .chunks(3)
-        .map(|point| point.iter().map(|x| x * x).sum::<f64>().sqrt())
-        .collect();
+    let points = stream.child("ball").ball(&[SAMPLES, 3], DType::F64).to_vec::<f64>();
+    let radii =
+        points.chunks(3).map(|point| point.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
     let p = kolmogorov_smirnov(radii, |r| r.powi(3));
     assert!(p > 0.002, "p = {p}");
 }
@@ -442,10 +362,7 @@ fn streams_give_the_numbers_they_always_gave() {
         first(Law::Uniform { lo: -2.0, hi: 3.0 }),
         [2.5368437562366495, 1.2743894869223054, -1.5864804340249403]
     );
-    assert_eq!(
-        first(Law::Normal),
-        [-0.24811494537933296, -0.364488235659246, 2.191301590074022]
-    );
+    assert_eq!(first(Law::Normal), [-0.24811494537933296, -0.364488235659246, 2.191301590074022]);
     assert_eq!(
         first(Law::Exponential),
         [0.09720635002728972, 0.4233064769314755, 2.4924883601153365]

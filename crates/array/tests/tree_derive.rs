@@ -9,18 +9,12 @@ fn array(value: f64) -> Array {
 }
 
 fn names(tree: &impl Tree) -> Vec<String> {
-    tree.named_leaves()
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect()
+    tree.named_leaves().into_iter().map(|(name, _)| name).collect()
 }
 
 /// Every leaf's first element, in order.
 fn values(tree: &impl Tree) -> Vec<f64> {
-    tree.leaves()
-        .into_iter()
-        .map(|x| x.to_f64_vec()[0])
-        .collect()
+    tree.leaves().into_iter().map(|x| x.to_f64_vec()[0]).collect()
 }
 
 /// Paths of the leaves marked as buffers.
@@ -45,10 +39,7 @@ struct Linear {
 }
 
 fn linear(value: f64) -> Linear {
-    Linear {
-        weight: array(value),
-        bias: Some(array(value + 1.0)),
-    }
+    Linear { weight: array(value), bias: Some(array(value + 1.0)) }
 }
 
 #[derive(Clone, Tree)]
@@ -79,10 +70,7 @@ fn network() -> Network<Linear, Schedule> {
     Network {
         layers: vec![linear(1.0), linear(3.0)],
         running: BTreeMap::from([("mean".into(), array(5.0)), ("var".into(), array(6.0))]),
-        activation: Activation::Affine {
-            scale: array(7.0),
-            r#type: array(8.0),
-        },
+        activation: Activation::Affine { scale: array(7.0), r#type: array(8.0) },
         head: linear(9.0),
         schedule: |x| x + 1.0,
         width: 64,
@@ -112,10 +100,7 @@ fn paths_follow_fields_and_attributes() {
 #[test]
 fn rebuilding_keeps_everything_but_the_leaves() {
     let network = doubled(&network());
-    assert_eq!(
-        values(&network),
-        [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]
-    );
+    assert_eq!(values(&network), [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]);
     assert_eq!(network.width, 64);
     assert_eq!((network.schedule)(1.0), 2.0);
     assert!(matches!(network.activation, Activation::Affine { .. }));
@@ -170,11 +155,8 @@ struct Optimizer<M: Method, const N: usize> {
 
 #[test]
 fn projections_and_constants_in_generics_are_bound() {
-    let optimizer: Optimizer<Momentum, 2> = Optimizer {
-        state: vec![array(1.0)],
-        recent: [array(2.0), array(3.0)],
-        method: Momentum,
-    };
+    let optimizer: Optimizer<Momentum, 2> =
+        Optimizer { state: vec![array(1.0)], recent: [array(2.0), array(3.0)], method: Momentum };
     assert_eq!(names(&optimizer), ["state.0", "recent.0", "recent.1"]);
     assert_eq!(values(&doubled(&optimizer)), [2.0, 4.0, 6.0]);
 }
@@ -190,11 +172,7 @@ struct Clashing {
 
 #[test]
 fn generated_names_do_not_clash_with_fields() {
-    let clashing = Clashing {
-        path: array(1.0),
-        f: array(2.0),
-        rebuilt: array(3.0),
-    };
+    let clashing = Clashing { path: array(1.0), f: array(2.0), rebuilt: array(3.0) };
     assert_eq!(names(&clashing), ["path", "f", "rebuilt"]);
     assert_eq!(values(&doubled(&clashing)), [2.0, 4.0, 6.0]);
 }
@@ -209,10 +187,7 @@ struct Recursive {
 fn recursive_types_are_trees() {
     let list = Recursive {
         value: array(1.0),
-        next: Some(Box::new(Recursive {
-            value: array(2.0),
-            next: None,
-        })),
+        next: Some(Box::new(Recursive { value: array(2.0), next: None })),
     };
     assert_eq!(names(&list), ["value", "next.value"]);
 }

@@ -88,18 +88,13 @@ fn read(
 fn segment(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
     let name: LitStr = meta.value()?.parse()?;
     if name.value().is_empty() || name.value().contains('.') {
-        return Err(Error::new_spanned(
-            name,
-            "a path segment must not be empty or contain a dot",
-        ));
+        return Err(Error::new_spanned(name, "a path segment must not be empty or contain a dot"));
     }
     Ok(name)
 }
 
 fn unknown(meta: &ParseNestedMeta<'_>, expected: &str) -> Error {
-    let word = meta
-        .path
-        .get_ident()
-        .map_or_else(|| "this".to_string(), |ident| format!("`{ident}`"));
+    let word =
+        meta.path.get_ident().map_or_else(|| "this".to_string(), |ident| format!("`{ident}`"));
     meta.error(format!("`#[tree(...)]` does not know {word}: {expected}"))
 }

@@ -56,7 +56,5 @@ use proc_macro::TokenStream;
 #[proc_macro_derive(Tree, attributes(tree))]
 pub fn derive_tree(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
-    tree::expand(&input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    tree::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

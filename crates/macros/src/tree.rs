@@ -85,10 +85,9 @@ struct TreeField<'a> {
 
 fn variants(input: &DeriveInput) -> Result<Vec<Variant<'_>>> {
     match &input.data {
-        Data::Struct(data) => Ok(vec![Variant {
-            path: parse_quote!(Self),
-            fields: tree_fields(&data.fields)?,
-        }]),
+        Data::Struct(data) => {
+            Ok(vec![Variant { path: parse_quote!(Self), fields: tree_fields(&data.fields)? }])
+        }
         Data::Enum(data) => data
             .variants
             .iter()
@@ -115,17 +114,9 @@ fn tree_fields(fields: &Fields) -> Result<Vec<TreeField<'_>>> {
         .map(|(index, field)| {
             let (member, binding) = match &field.ident {
                 Some(name) => (Member::from(name.clone()), format_ident!("__{}", name)),
-                None => (
-                    Member::from(Index::from(index)),
-                    format_ident!("__{}", index),
-                ),
+                None => (Member::from(Index::from(index)), format_ident!("__{}", index)),
             };
-            Ok(TreeField {
-                field,
-                member,
-                binding,
-                options: FieldOptions::read(field)?,
-            })
+            Ok(TreeField { field, member, binding, options: FieldOptions::read(field)? })
         })
         .collect()
 }
@@ -214,10 +205,7 @@ impl TreeField<'_> {
 /// projected from them, as `P::State`), `Clone` for the rest.
 fn bound(generics: &Generics, variants: &[Variant<'_>], krate: &TokenStream) -> Generics {
     let mut uses = Uses {
-        parameters: generics
-            .type_params()
-            .map(|parameter| (&parameter.ident, false))
-            .collect(),
+        parameters: generics.type_params().map(|parameter| (&parameter.ident, false)).collect(),
         projections: Vec::new(),
     };
     let fields = variants.iter().flat_map(|variant| &variant.fields);
@@ -270,10 +258,7 @@ mod tests {
     use syn::{DeriveInput, parse_quote};
 
     fn refusal(input: DeriveInput) -> String {
-        expand(&input)
-            .expect_err("must be refused")
-            .to_compile_error()
-            .to_string()
+        expand(&input).expect_err("must be refused").to_compile_error().to_string()
     }
 
     #[test]

@@ -40,10 +40,7 @@ impl Stream {
 
     /// Integers uniform on `lo`, ..., `hi` - 1, as an index array. Panics unless `lo` < `hi`.
     pub fn int_range(&self, lo: i64, hi: i64, shape: &[usize]) -> Array {
-        assert!(
-            lo < hi,
-            "int_range: the range must have lo < hi, got {lo}..{hi}"
-        );
+        assert!(lo < hi, "int_range: the range must have lo < hi, got {lo}..{hi}");
         let width = hi.wrapping_sub(lo) as u64;
         let values = (0..shape.iter().product::<usize>())
             .into_par_iter()
@@ -54,10 +51,7 @@ impl Stream {
 
     /// Truth values, each true with probability `p` in [0, 1].
     pub fn bernoulli(&self, p: f64, shape: &[usize]) -> Array {
-        assert!(
-            (0.0..=1.0).contains(&p),
-            "bernoulli: the probability must be in [0, 1], got {p}"
-        );
+        assert!((0.0..=1.0).contains(&p), "bernoulli: the probability must be in [0, 1], got {p}");
         let values: Vec<bool> = (0..shape.iter().product::<usize>())
             .into_par_iter()
             .map(|i| unit(self.word(i as u64), 53) < p)
@@ -79,10 +73,7 @@ impl Stream {
     /// `k` different numbers below `n`, in random order: the first `k` of [`Stream::permutation`], in time and memory
     /// that grow with `k` alone where `k` is much less than `n`. Panics if `k` > `n`.
     pub fn choose(&self, n: usize, k: usize) -> Vec<usize> {
-        assert!(
-            k <= n,
-            "choose: cannot take {k} different numbers out of {n}"
-        );
+        assert!(k <= n, "choose: cannot take {k} different numbers out of {n}");
         let pick = |i: usize| i + self.below_at(i as u64, (n - i) as u64) as usize;
         if k > n / 16 {
             let mut numbers: Vec<usize> = (0..n).collect();
@@ -147,17 +138,13 @@ impl Stream {
         let mut values = rows.to_f64_vec();
         let mut out = vec![0_i64; shape.iter().product()];
         if !out.is_empty() {
-            assert!(
-                count > 0,
-                "categorical: there are no categories to draw from"
-            );
-            out.par_chunks_mut(n)
-                .zip(values.par_chunks_mut(count))
-                .enumerate()
-                .for_each(|(row, (out, weights))| {
+            assert!(count > 0, "categorical: there are no categories to draw from");
+            out.par_chunks_mut(n).zip(values.par_chunks_mut(count)).enumerate().for_each(
+                |(row, (out, weights))| {
                     prepare(row, weights);
                     self.row_of_categories(row, weights, out);
-                });
+                },
+            );
         }
         index_array(out, &shape)
     }

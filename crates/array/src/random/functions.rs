@@ -1,10 +1,7 @@
 //! Elementary functions for draws, from additions, multiplications, divisions and square roots alone: the compiler can
 //! vectorise them, and every IEEE machine gives the same bits (which the system's mathematical library doesn't promise).
 
-#![expect(
-    clippy::excessive_precision,
-    reason = "coefficients stand as they were published"
-)]
+#![expect(clippy::excessive_precision, reason = "coefficients stand as they were published")]
 
 use std::f64::consts::FRAC_PI_2;
 
@@ -84,10 +81,7 @@ pub(super) fn cos_sin_turns(word: u64) -> (f64, f64) {
     let sine = (s & !odd) | (c & odd);
     let cosine_sign = ((quarter + 1) & 2) << 62;
     let sine_sign = (quarter & 2) << 62;
-    (
-        f64::from_bits(cosine ^ cosine_sign),
-        f64::from_bits(sine ^ sine_sign),
-    )
+    (f64::from_bits(cosine ^ cosine_sign), f64::from_bits(sine ^ sine_sign))
 }
 
 /// Two independent standard normals from two words (Box & Muller 1958); the tails reach 9.4.
@@ -119,11 +113,7 @@ pub(super) fn normal_quantile(p: f64) -> f64 {
     }
     let tail = if q < 0.0 { p } else { 1.0 - p };
     let r = (-ln(tail)).sqrt();
-    let size = if r <= 5.0 {
-        ratio(&SHOULDER, r - 1.6)
-    } else {
-        ratio(&TAIL, r - 5.0)
-    };
+    let size = if r <= 5.0 { ratio(&SHOULDER, r - 1.6) } else { ratio(&TAIL, r - 5.0) };
     size.copysign(q)
 }
 

@@ -20,17 +20,10 @@ impl Gamma {
             alpha > 0.0 && alpha.is_finite(),
             "{law}: {parameter} must be positive and finite, got {alpha}"
         );
-        let (large, boost) = if alpha < 1.0 {
-            (alpha + 1.0, Some(1.0 / alpha))
-        } else {
-            (alpha, None)
-        };
+        let (large, boost) =
+            if alpha < 1.0 { (alpha + 1.0, Some(1.0 / alpha)) } else { (alpha, None) };
         let d = large - 1.0 / 3.0;
-        Self {
-            d,
-            c: 1.0 / (9.0 * d).sqrt(),
-            boost,
-        }
+        Self { d, c: 1.0 / (9.0 * d).sqrt(), boost }
     }
 
     pub fn value(&self, stream: &Stream, index: u64) -> f64 {
@@ -47,9 +40,7 @@ impl Gamma {
     }
 
     fn log_boost(&self, stream: &Stream, index: u64) -> f64 {
-        self.boost.map_or(0.0, |inverse| {
-            inverse * ln(open_unit(stream.block(index, BOOST)[0]))
-        })
+        self.boost.map_or(0.0, |inverse| inverse * ln(open_unit(stream.block(index, BOOST)[0])))
     }
 
     fn unboosted(&self, stream: &Stream, index: u64) -> f64 {
@@ -83,17 +74,12 @@ pub(super) struct Beta {
 impl Beta {
     pub fn new(stream: &Stream, a: f64, b: f64) -> Self {
         let part = |index, name, weight| (stream.part(index), Gamma::new("beta", name, weight));
-        Self {
-            gammas: [part(0, "a", a), part(1, "b", b)],
-        }
+        Self { gammas: [part(0, "a", a), part(1, "b", b)] }
     }
 
     pub fn value(&self, index: u64) -> f64 {
         // Through logarithms, since for small a and b both gammas can underflow.
-        let [x, y] = self
-            .gammas
-            .each_ref()
-            .map(|(stream, gamma)| gamma.log_value(stream, index));
+        let [x, y] = self.gammas.each_ref().map(|(stream, gamma)| gamma.log_value(stream, index));
         1.0 / (1.0 + libm::exp(y - x))
     }
 }

@@ -105,9 +105,7 @@ pub(super) fn round_to(values: Vec<f64>, shape: &[usize], dtype: DType) -> Array
 /// Elements `start..` of a draw.
 pub(super) fn fill<T: Element>(stream: &Stream, law: Law, start: u64, out: &mut [T]) {
     assert!(
-        start
-            .checked_add(out.len() as u64)
-            .is_some_and(|end| end <= ELEMENTS),
+        start.checked_add(out.len() as u64).is_some_and(|end| end <= ELEMENTS),
         "{law}: a draw has at most 2^48 elements, asked for {} from number {start} on",
         out.len()
     );
@@ -143,11 +141,7 @@ impl Sampler {
                     "{law}: the range must be finite with lo <= hi, got [{lo}, {hi})"
                 );
                 let bits = significant_bits(dtype);
-                Self::Uniform {
-                    lo,
-                    width: hi - lo,
-                    bits,
-                }
+                Self::Uniform { lo, width: hi - lo, bits }
             }
             Law::Normal => Self::Normal,
             Law::TruncatedNormal { lo, hi } => Self::Truncated(Truncated::new(lo, hi)),
@@ -199,12 +193,7 @@ impl pulp::NullaryFnOnce for Batch<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self {
-            sampler,
-            stream,
-            first,
-            out,
-        } = self;
+        let Self { sampler, stream, first, out } = self;
         let each = |f: &dyn Fn(u64) -> f64, out: &mut [f64]| {
             for (i, x) in out.iter_mut().enumerate() {
                 *x = f(2 * first + i as u64);
@@ -221,9 +210,9 @@ impl pulp::NullaryFnOnce for Batch<'_> {
                 if word & 1 == 0 { size } else { -size }
             }),
             // 52 bits and half a step keep both ends of the unit interval out of reach.
-            Sampler::Gumbel => by_word(stream, first, out, |word| {
-                -ln(-ln(unit(word, 52) + 2048.0 * ULP_64))
-            }),
+            Sampler::Gumbel => {
+                by_word(stream, first, out, |word| -ln(-ln(unit(word, 52) + 2048.0 * ULP_64)))
+            }
             Sampler::Rademacher => {
                 by_word(stream, first, out, |word| 1.0 - 2.0 * (word >> 63) as f64);
             }

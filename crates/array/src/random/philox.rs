@@ -20,12 +20,7 @@ pub(super) fn block(key: [u32; 2], counter: [u64; 2]) -> [u64; 2] {
     for _ in 0..ROUNDS {
         let p0 = MULTIPLIERS[0] * (x[0] & LOW);
         let p1 = MULTIPLIERS[1] * (x[2] & LOW);
-        x = [
-            (p1 >> 32) ^ x[1] ^ u64::from(k0),
-            p1,
-            (p0 >> 32) ^ x[3] ^ u64::from(k1),
-            p0,
-        ];
+        x = [(p1 >> 32) ^ x[1] ^ u64::from(k0), p1, (p0 >> 32) ^ x[3] ^ u64::from(k1), p0];
         k0 = k0.wrapping_add(WEYL[0]);
         k1 = k1.wrapping_add(WEYL[1]);
     }
@@ -40,16 +35,8 @@ mod tests {
     #[test]
     fn gives_the_published_answers() {
         let cases: [([u32; 4], [u32; 2], [u32; 4]); 3] = [
-            (
-                [0; 4],
-                [0; 2],
-                [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8],
-            ),
-            (
-                [u32::MAX; 4],
-                [u32::MAX; 2],
-                [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd],
-            ),
+            ([0; 4], [0; 2], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]),
+            ([u32::MAX; 4], [u32::MAX; 2], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]),
             (
                 [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
                 [0xa4093822, 0x299f31d0],
@@ -57,10 +44,7 @@ mod tests {
             ),
         ];
         let pair = |w: [u32; 4]| {
-            [
-                u64::from(w[0]) | u64::from(w[1]) << 32,
-                u64::from(w[2]) | u64::from(w[3]) << 32,
-            ]
+            [u64::from(w[0]) | u64::from(w[1]) << 32, u64::from(w[2]) | u64::from(w[3]) << 32]
         };
         for (counter, key, answer) in cases {
             assert_eq!(block(key, pair(counter)), pair(answer));

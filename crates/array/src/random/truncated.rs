@@ -31,26 +31,14 @@ impl Truncated {
         let (lo, hi) = if reflected { (-hi, -lo) } else { (lo, hi) };
         let method = if hi <= -3.0 {
             let (near, far) = (-hi, -lo);
-            Method::Tail {
-                near,
-                far,
-                cut: 0.5 * (far - near) * (far + near),
-            }
+            Method::Tail { near, far, cut: 0.5 * (far - near) * (far + near) }
         } else if hi - lo < 0.25 {
             Method::Uniform
         } else {
             let start = normal_cdf(lo);
-            Method::Inversion {
-                start,
-                width: normal_cdf(hi) - start,
-            }
+            Method::Inversion { start, width: normal_cdf(hi) - start }
         };
-        Self {
-            lo,
-            hi,
-            reflected,
-            method,
-        }
+        Self { lo, hi, reflected, method }
     }
 
     pub fn value(&self, stream: &Stream, index: u64) -> f64 {
