@@ -21,26 +21,39 @@ pub fn filter_normalised<P: Tree>(params: &P, stream: Stream) -> P {
 }
 
 /// The loss along `params + t direction` for `t` in `[-radius, radius]`: pairs `(t, loss)`.
-pub fn line<P: Tree>(loss: impl Fn(&P) -> f64, params: &P, direction: &P, radius: f64, points: usize) -> Vec<(f64, f64)> {
-    grid(radius, points).into_iter().map(|t| (t, loss(&params.axpy(t, direction)))).collect()
+///
+/// # Errors
+/// What `loss` fails with, for instance an interruption.
+pub fn line<P: Tree, E>(
+    mut loss: impl FnMut(&P) -> Result<f64, E>,
+    params: &P,
+    direction: &P,
+    radius: f64,
+    points: usize,
+) -> Result<Vec<(f64, f64)>, E> {
+    grid(radius, points).into_iter().map(|t| Ok((t, loss(&params.axpy(t, direction))?))).collect()
 }
 
 /// The loss over `params + s first + t second`: row `i` of the result holds `s = grid[i]`.
-pub fn plane<P: Tree>(
-    loss: impl Fn(&P) -> f64,
+///
+/// # Errors
+/// What `loss` fails with.
+pub fn plane<P: Tree, E>(
+    mut loss: impl FnMut(&P) -> Result<f64, E>,
     params: &P,
     first: &P,
     second: &P,
     radius: f64,
     points: usize,
-) -> Vec<Vec<f64>> {
+) -> Result<Vec<Vec<f64>>, E> {
     let axis = grid(radius, points);
-    axis.iter()
-        .map(|&s| {
-            let row = params.axpy(s, first);
-            axis.iter().map(|&t| loss(&row.axpy(t, second))).collect()
-        })
-        .collect()
+    let mut rows = Vec::with_capacity(axis.len());
+    for &s in &axis {
+        let start = params.axpy(s, first);
+        let row: Result<Vec<f64>, E> = axis.iter().map(|&t| loss(&start.axpy(t, second))).collect();
+        rows.push(row?);
+    }
+    Ok(rows)
 }
 
 /// `points` numbers evenly from `-radius` to `radius`.

@@ -4,16 +4,19 @@
 //!   fed by an [`Oracle`] that gives loss, gradient and curvature at any point; [`Schedule`]s and parameter [`Groups`]
 //! - deterministic problems: [`minimize()`] with [`GradientDescent`], [`Lbfgs`] or [`NewtonCg`]
 //! - looking at solutions: [`spectrum`] (Hessian eigenvalues), [`landscape`] (slices of the loss surface)
+//! - [`config`]: optimizers as recipes name them; [`recipes`]: the recipe kinds of this crate
 //! - [`problems`]: test functions with known optima
 
 mod adagrad;
 mod adam;
 mod clip;
+pub mod config;
 mod groups;
 pub mod landscape;
 pub mod minimize;
 mod optimizer;
 pub mod problems;
+pub mod recipes;
 mod rmsprop;
 mod sam;
 mod schedule;
