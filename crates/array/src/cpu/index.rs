@@ -11,7 +11,7 @@ use super::contiguous;
 use super::scan::Number;
 use crate::dtype::with_dtype;
 use crate::shape::Dims;
-use crate::storage::raw_tensor;
+use crate::storage::{elements, raw_tensor};
 use crate::{DType, Element};
 
 /// Elements that one task moves; below, a second thread does not pay.
@@ -20,12 +20,6 @@ const BLOCK: usize = 1 << 15;
 /// Number of elements before, along and behind an axis.
 pub(crate) fn lanes(shape: &[usize], axis: usize) -> (usize, usize, usize) {
     (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
-}
-
-/// The elements of a contiguous tensor in their memory form.
-pub(crate) fn values<T: Number>(t: &FlexTensor) -> &[T] {
-    let (start, end) = t.layout().contiguous_offsets().expect("contiguous tensor");
-    &t.storage::<T>()[start..end]
 }
 
 fn dtype(t: &FlexTensor) -> DType {
@@ -72,9 +66,9 @@ pub(crate) fn gather(x: &FlexTensor, axis: usize, index: &FlexTensor) -> FlexTen
     let (_, n, inner) = lanes(x.layout().shape(), axis);
     let shape: &[usize] = index.layout().shape();
     let m = shape[axis];
-    let index = values::<i64>(&index);
+    let index = elements::<i64>(&index);
     with_dtype!(dtype(&x), T => {
-        let from = values::<T>(&x);
+        let from = elements::<T>(&x);
         let mut out: Vec<T> = vec![Zeroable::zeroed(); index.len()];
         by_rows(&mut out, (m, inner), rows_per_block(inner), |o, first, rows| {
             let at = (o * m + first) * inner;
@@ -100,12 +94,12 @@ pub(crate) fn gather(x: &FlexTensor, axis: usize, index: &FlexTensor) -> FlexTen
 pub(crate) fn index_select(x: &FlexTensor, axis: usize, index: &FlexTensor) -> FlexTensor {
     let (x, index) = (contiguous(x.clone()), contiguous(index.clone()));
     let (outer, n, inner) = lanes(x.layout().shape(), axis);
-    let index = values::<i64>(&index);
+    let index = elements::<i64>(&index);
     let m = index.len();
     let mut shape = Dims::from(&x.layout().shape()[..]);
     shape[axis] = m;
     with_dtype!(dtype(&x), T => {
-        let from = values::<T>(&x);
+        let from = elements::<T>(&x);
         let mut out: Vec<T> = vec![Zeroable::zeroed(); outer * m * inner];
         by_rows(&mut out, (m, inner), rows_per_block(inner), |o, first, rows| {
             let from = &from[o * n * inner..(o + 1) * n * inner];
@@ -127,7 +121,7 @@ pub(crate) fn index_select(x: &FlexTensor, axis: usize, index: &FlexTensor) -> F
 fn start<T: Number>(base: Option<&FlexTensor>, count: usize) -> Vec<T> {
     base.map_or_else(
         || vec![Zeroable::zeroed(); count],
-        |base| values::<T>(&contiguous(base.clone())).to_vec(),
+        |base| elements::<T>(&contiguous(base.clone())).to_vec(),
     )
 }
 
@@ -149,9 +143,9 @@ pub(crate) fn scatter_add(
     let (source, index) = (contiguous(source.clone()), contiguous(index.clone()));
     let (outer, n, inner) = lanes(shape, axis);
     let m = index.layout().shape()[axis];
-    let index = values::<i64>(&index);
+    let index = elements::<i64>(&index);
     with_dtype!(dtype(&source), T => {
-        let add = values::<T>(&source);
+        let add = elements::<T>(&source);
         let mut out = start::<T>(base, outer * n * inner);
         by_rows(&mut out, (n, inner), rows_per_thread(outer, n, m * inner), |o, first, rows| {
             let block = o * m * inner..(o + 1) * m * inner;
@@ -181,10 +175,10 @@ pub(crate) fn index_add(
 ) -> FlexTensor {
     let (source, index) = (contiguous(source.clone()), contiguous(index.clone()));
     let (outer, n, inner) = lanes(shape, axis);
-    let index = values::<i64>(&index);
+    let index = elements::<i64>(&index);
     let m = index.len();
     with_dtype!(dtype(&source), T => {
-        let add = values::<T>(&source);
+        let add = elements::<T>(&source);
         let mut out = start::<T>(base, outer * n * inner);
         by_rows(&mut out, (n, inner), rows_per_thread(outer, n, m * inner), |o, first, rows| {
             let add = &add[o * m * inner..(o + 1) * m * inner];
@@ -207,7 +201,7 @@ pub(crate) fn one_hot(index: &FlexTensor, classes: usize, dtype: DType) -> FlexT
     let index = contiguous(index.clone());
     let mut shape = Dims::from(&index.layout().shape()[..]);
     shape.push(classes);
-    let index = values::<i64>(&index);
+    let index = elements::<i64>(&index);
     with_dtype!(dtype, T => {
         let mut out: Vec<T> = vec![Zeroable::zeroed(); index.len() * classes];
         let one = <T as Element>::from_f64(1.0);
@@ -236,7 +230,7 @@ pub(crate) fn place_block(
     with_dtype!(dtype(&x), T => {
         let mut out = vec![<T as Element>::from_f64(value); shape.iter().product()];
         if run > 0 {
-            for row in values::<T>(&x).chunks_exact(run) {
+            for row in elements::<T>(&x).chunks_exact(run) {
                 out[offset..offset + run].copy_from_slice(row);
                 for axis in (0..joint).rev() {
                     counter[axis] += 1;

@@ -7,9 +7,9 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::contiguous;
-use super::index::{lanes, values};
+use super::index::lanes;
 use crate::dtype::with_dtype;
-use crate::storage::raw_tensor;
+use crate::storage::{elements, raw_tensor};
 use crate::{DType, Element};
 
 /// An element with which kernels compute.
@@ -110,7 +110,7 @@ pub(crate) fn cumulate(op: Cumulate, x: &FlexTensor, axis: usize, reverse: bool)
     let x = contiguous(x.clone());
     let (dtype, shape) = (DType::from_burn(x.dtype()), x.layout().shape());
     with_dtype!(dtype, T => {
-        let x = values::<T>(&x);
+        let x = elements::<T>(&x);
         let unit = |v: f64| <T as Element>::from_f64(v).widen();
         match op {
             Cumulate::Sum => scan::<T>(dtype, shape, axis, reverse, unit(0.0), |s, i| s + x[i].widen()),
@@ -130,7 +130,7 @@ pub(crate) fn linear_scan(
     let (a, b) = (contiguous(a.clone()), contiguous(b.clone()));
     let (dtype, shape) = (DType::from_burn(b.dtype()), b.layout().shape());
     with_dtype!(dtype, T => {
-        let (a, b) = (values::<T>(&a), values::<T>(&b));
+        let (a, b) = (elements::<T>(&a), elements::<T>(&b));
         let zero = <T as Element>::from_f64(0.0).widen();
         scan::<T>(dtype, shape, axis, reverse, zero, |h, i| a[i].widen() * h + b[i].widen())
     })

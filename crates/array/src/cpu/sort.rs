@@ -9,12 +9,11 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::contiguous;
-use super::index::values;
 use super::scan::Number;
 use crate::DType;
 use crate::dtype::with_dtype;
 use crate::shape::Dims;
-use crate::storage::raw_tensor;
+use crate::storage::{elements, raw_tensor};
 
 /// Elements below which a second thread does not pay.
 const PARALLEL_FROM: usize = 1 << 13;
@@ -112,7 +111,7 @@ pub(crate) fn order_last(x: &FlexTensor, descending: bool, count: usize) -> Flex
     let mut out = vec![0i64; shape.iter().product()];
     if !out.is_empty() {
         with_dtype!(DType::from_burn(x.dtype()), T => {
-            let lanes = values::<T>(&x).par_chunks_exact(n).with_min_len((PARALLEL_FROM / n).max(1));
+            let lanes = elements::<T>(&x).par_chunks_exact(n).with_min_len((PARALLEL_FROM / n).max(1));
             lanes
                 .zip(out.par_chunks_exact_mut(count))
                 .for_each(|(lane, out)| order_lane(lane, descending, out));
@@ -141,7 +140,7 @@ pub(crate) fn extreme_last(x: &FlexTensor, wanted: Ordering) -> FlexTensor {
     let last = shape.len() - 1;
     let n = std::mem::replace(&mut shape[last], 1);
     let positions = with_dtype!(DType::from_burn(x.dtype()), T => {
-        values::<T>(&x)
+        elements::<T>(&x)
             .par_chunks_exact(n)
             .with_min_len((PARALLEL_FROM / n).max(1))
             .map(|lane| extreme(lane, wanted))

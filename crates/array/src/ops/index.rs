@@ -4,7 +4,7 @@
 
 use crate::ops::signed;
 use crate::shape::{self, Dims};
-use crate::storage::Storage;
+use crate::storage::{Storage, elements};
 use crate::{Array, DType, cpu};
 
 /// The indices as an untracked array on the processor. Panics unless they are i64 and below `size`.
@@ -18,7 +18,7 @@ fn checked(operation: &str, indices: &Array, axis: usize, size: usize) -> Array 
     );
     let tensor = indices.to_cpu();
     // Negative ones are huge as unsigned.
-    let values = cpu::values::<i64>(&tensor);
+    let values = elements::<i64>(&tensor);
     if values.iter().fold(0, |top, &i| top.max(i as u64)) >= size as u64
         && let Some(bad) = values.iter().find(|&&i| i as u64 >= size as u64)
     {
