@@ -1,7 +1,9 @@
 //! Kernels for the processor.
 
+mod conv;
 mod matmul;
 
+pub(crate) use conv::{Geometry, Real, conv, conv_input, conv_weight};
 pub(crate) use matmul::matmul;
 
 use burn_flex::FlexTensor;

@@ -2,12 +2,14 @@
 //!
 //! Every rule is written in `Array` operations, so that derivatives of derivatives need no further rules.
 
+mod conv;
 mod elementwise;
 mod matmul;
 mod reduce;
 mod scan;
 mod view;
 
+pub use conv::Conv;
 pub(crate) use elementwise::cast;
 
 use crate::Array;
