@@ -9,6 +9,7 @@
 
 mod alloc;
 mod cast;
+mod conv;
 mod copy;
 mod elementwise;
 mod fill;
@@ -31,6 +32,7 @@ mod walk;
 
 pub(crate) use alloc::{Output, output};
 pub(crate) use cast::cast;
+pub(crate) use conv::{Geometry, Real, conv, conv_input, conv_weight};
 pub(crate) use copy::contiguous;
 pub(crate) use elementwise::{Logical, binary, compare, logical, logical_not, select, unary};
 pub(crate) use fill::full;
