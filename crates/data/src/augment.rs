@@ -1,6 +1,7 @@
 //! Random changes of images that keep their class.
 
 use half::{bf16, f16};
+use lisse_array::random::Law;
 use lisse_array::{Array, DType, Element, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -214,7 +215,7 @@ impl Change {
                 window.crop(height, width, stream);
             }
             Self::RandomFlip { probability } => {
-                if stream.uniform(&[1], DType::F64).item() < probability {
+                if stream.value_at(Law::Uniform { lo: 0.0, hi: 1.0 }, 0) < probability {
                     window.columns.reverse();
                 }
             }

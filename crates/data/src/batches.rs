@@ -48,7 +48,7 @@ impl Clone for Batches {
             len: self.len,
             size: self.size,
             drop_last: self.drop_last,
-            stream: self.stream.clone(),
+            stream: self.stream,
             latest: Mutex::new(None),
         }
     }

@@ -73,13 +73,12 @@ pub fn label_noise(
     }
     let mut list = checked(labels, classes, WHAT)?;
     let count = (fraction * list.len() as f64).round() as usize;
-    let mut flipped = stream.child("which").permutation(list.len());
-    flipped.truncate(count);
+    let mut flipped = stream.child("which").choose(list.len(), count);
     flipped.sort_unstable();
     let replacement = stream.child("label");
     for &index in &flipped {
         // A shift of 1 to classes - 1 around the circle of labels reaches each other class once.
-        let shift = 1 + replacement.at(index as u64).below(classes as u64 - 1) as i64;
+        let shift = 1 + replacement.below_at(index as u64, classes as u64 - 1) as i64;
         list[index] = (list[index] + shift) % classes as i64;
     }
     let noisy = Array::from_slice(&list, &[list.len()]).to_device(labels.device());

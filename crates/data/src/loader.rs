@@ -82,7 +82,7 @@ impl Loader {
         stream: &Stream,
     ) -> Result<Self, DataError> {
         augmentation.check(&self.dataset.inputs)?;
-        self.augmentation = Some((augmentation, stream.clone()));
+        self.augmentation = Some((augmentation, *stream));
         Ok(self)
     }
 

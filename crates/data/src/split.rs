@@ -32,10 +32,7 @@ impl Split {
 /// A fraction that leaves one part empty.
 pub fn split(len: usize, test_fraction: f64, stream: &Stream) -> Result<Split, DataError> {
     let count = test_count("split", len, test_fraction)?;
-    Ok(Split::of(
-        len,
-        stream.permutation(len).into_iter().take(count),
-    ))
+    Ok(Split::of(len, stream.choose(len, count)))
 }
 
 /// Holds out `round(test_fraction * n)` examples such that each class has its share: within one example of
@@ -57,8 +54,8 @@ pub fn stratified_split(
     let shares = shares(&sizes, test_fraction, count);
     let mut held_out = Vec::with_capacity(count);
     for ((label, class), share) in members.iter().zip(shares) {
-        let order = stream.at(label.cast_unsigned()).permutation(class.len());
-        held_out.extend(order.into_iter().take(share).map(|place| class[place]));
+        let drawn = stream.at(label.cast_unsigned()).choose(class.len(), share);
+        held_out.extend(drawn.into_iter().map(|place| class[place]));
     }
     Ok(Split::of(labels.len(), held_out))
 }
