@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn_backend::{DType as BurnDType, tensor::BoolStore};
+use burn_backend::{BoolStore, DType as BurnDType};
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 

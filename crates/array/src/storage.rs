@@ -1,7 +1,9 @@
 //! The undifferentiated value of an array: a tensor of Burn's CPU backend, whose raw buffers our own kernels read, or
 //! of its dispatching GPU backend.
 
-use burn_backend::{Shape, TensorData, TensorMetadata};
+#[cfg(feature = "gpu")]
+use burn_backend::TensorMetadata;
+use burn_backend::{Shape, TensorData};
 #[cfg(feature = "gpu")]
 use burn_dispatch::DispatchTensor;
 use burn_flex::{FlexTensor, Layout};
@@ -12,7 +14,8 @@ use crate::{DType, Device, Element};
 pub(crate) enum Storage {
     Cpu(FlexTensor),
     #[cfg(feature = "gpu")]
-    Gpu(DispatchTensor),
+    /// Behind an `Arc`, so that clones share an identity.
+    Gpu(std::sync::Arc<DispatchTensor>),
 }
 
 impl Storage {
@@ -42,7 +45,7 @@ impl Storage {
         match self {
             Storage::Cpu(t) => DType::from_burn(t.dtype()),
             #[cfg(feature = "gpu")]
-            Storage::Gpu(t) => DType::from_burn(TensorMetadata::dtype(t)),
+            Storage::Gpu(t) => DType::from_burn(TensorMetadata::dtype(&**t)),
         }
     }
 
@@ -70,7 +73,7 @@ impl Storage {
         match device {
             Device::Cpu => Storage::Cpu(self.to_cpu()),
             #[cfg(feature = "gpu")]
-            _ => Storage::Gpu(crate::gpu::from_cpu(self.to_cpu(), device)),
+            _ => Storage::Gpu(crate::gpu::from_cpu(self.to_cpu(), device).into()),
             #[cfg(not(feature = "gpu"))]
             _ => panic!("to_device: this build has no support for {device}"),
         }
@@ -105,7 +108,9 @@ macro_rules! backend {
             }
             #[cfg(feature = "gpu")]
             $crate::storage::Storage::Gpu(t) => {
-                $crate::storage::Storage::Gpu(burn_dispatch::Dispatch::$f(t $(, $arg)*))
+                $crate::storage::Storage::Gpu(std::sync::Arc::new(burn_dispatch::Dispatch::$f(
+                    std::sync::Arc::unwrap_or_clone(t) $(, $arg)*
+                )))
             }
         }
     };
@@ -116,7 +121,9 @@ macro_rules! backend {
             }
             #[cfg(feature = "gpu")]
             ($crate::storage::Storage::Gpu(t), $crate::storage::Storage::Gpu(u)) => {
-                $crate::storage::Storage::Gpu(burn_dispatch::Dispatch::$f(t, u $(, $arg)*))
+                $crate::storage::Storage::Gpu(std::sync::Arc::new(burn_dispatch::Dispatch::$f(
+                    std::sync::Arc::unwrap_or_clone(t), std::sync::Arc::unwrap_or_clone(u) $(, $arg)*
+                )))
             }
             #[cfg(feature = "gpu")]
             _ => panic!(concat!(stringify!($f), ": operands lie on different devices")),

@@ -1,0 +1,32 @@
+//! Operations on [`Array`], by kind. All are methods of `Array`; the modules hold their derivative rules.
+//!
+//! Every rule is written in `Array` operations, so that derivatives of derivatives need no further rules.
+
+mod elementwise;
+mod matmul;
+mod reduce;
+mod scan;
+mod view;
+
+pub(crate) use elementwise::cast;
+
+use crate::Array;
+use crate::shape;
+
+impl Array {
+    /// The transpose of broadcasting: sums over the axes along which `self` was repeated from `shape`.
+    pub(crate) fn unbroadcast(self, shape: &[usize]) -> Array {
+        if self.shape() == shape {
+            return self;
+        }
+        let axes = shape::repeated_axes(shape, self.shape());
+        let summed = if axes.is_empty() { self } else { self.sum(&axes) };
+        let target: Vec<isize> = shape.iter().map(|&d| d as isize).collect();
+        summed.reshape(&target)
+    }
+}
+
+/// A shape as the signed sizes that `reshape` takes.
+pub(crate) fn signed(shape: &[usize]) -> smallvec::SmallVec<[isize; 6]> {
+    shape.iter().map(|&d| d as isize).collect()
+}
