@@ -11,13 +11,83 @@ use crate::storage::{elements, raw_tensor};
 use crate::{DType, Element, shape};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Unary { Neg, Abs, Sign, Exp, Expm1, Ln, Log1p, Sqrt, Recip, Square, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Erf, Sigmoid, Softplus, Relu, GeluErf, GeluTanh, Silu, Floor, Ceil, Round, Lgamma, Polygamma(u32), AddScalar(f64), SubFromScalar(f64), MulScalar(f64), DivScalarBy(f64), PowScalar(f64), MaxScalar(f64), MinScalar(f64), Clamp(f64, f64) }
+pub(crate) enum Unary {
+    Neg,
+    Abs,
+    Sign,
+    Exp,
+    Expm1,
+    Ln,
+    Log1p,
+    Sqrt,
+    Recip,
+    Square,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Tanh,
+    Erf,
+    Sigmoid,
+    Softplus,
+    Relu,
+    GeluErf,
+    GeluTanh,
+    Silu,
+    Floor,
+    Ceil,
+    Round,
+    Lgamma,
+    Polygamma(u32),
+    AddScalar(f64),
+    SubFromScalar(f64),
+    MulScalar(f64),
+    DivScalarBy(f64),
+    PowScalar(f64),
+    MaxScalar(f64),
+    MinScalar(f64),
+    Clamp(f64, f64),
+}
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Binary { Add, Sub, Mul, Div, Pow, Max, Min, Rem, Atan2, TanhGrad, SigmoidGrad, ReluGrad, GeluErfGrad, GeluTanhGrad, SiluGrad, SoftplusGrad, AddScaled(f64) }
+pub(crate) enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Pow,
+    Max,
+    Min,
+    Rem,
+    Atan2,
+    TanhGrad,
+    SigmoidGrad,
+    ReluGrad,
+    GeluErfGrad,
+    GeluTanhGrad,
+    SiluGrad,
+    SoftplusGrad,
+    AddScaled(f64),
+}
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Compare { Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual }
+pub(crate) enum Compare {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Reduce { Sum, Prod, Max, Min }
+pub(crate) enum Reduce {
+    Sum,
+    Prod,
+    Max,
+    Min,
+}
 
 fn from_f64(values: Vec<f64>, shape: &[usize], dtype: DType) -> FlexTensor {
     with_dtype!(dtype, T => raw_tensor::<T>(values.into_iter().map(<T as Element>::from_f64).collect(), shape, dtype))
@@ -35,12 +105,64 @@ pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
 pub(crate) fn unary(op: Unary, x: FlexTensor) -> FlexTensor {
     use Unary::*;
     let f = |v: f64| match op {
-        Neg => -v, Abs => v.abs(), Sign => if v > 0.0 { 1.0 } else if v < 0.0 { -1.0 } else { v }, Exp => v.exp(), Expm1 => v.exp_m1(), Ln => v.ln(), Log1p => v.ln_1p(), Sqrt => v.sqrt(), Recip => 1.0 / v, Square => v * v,
-        Sin => v.sin(), Cos => v.cos(), Tan => v.tan(), Asin => v.asin(), Acos => v.acos(), Atan => v.atan(), Sinh => v.sinh(), Cosh => v.cosh(), Tanh => v.tanh(), Erf => v, Sigmoid => 1.0 / (1.0 + (-v).exp()), Softplus => if v > 0.0 { v + (-v).exp().ln_1p() } else { v.exp().ln_1p() },
-        Relu => v.max(0.0), GeluErf | GeluTanh => v, Silu => v / (1.0 + (-v).exp()), Floor => v.floor(), Ceil => v.ceil(), Round => v.round_ties_even(), Lgamma => v, Polygamma(_) => v,
-        AddScalar(s) => v + s, SubFromScalar(s) => s - v, MulScalar(s) => v * s, DivScalarBy(s) => s / v, PowScalar(s) => v.powf(s), MaxScalar(s) => v.max(s), MinScalar(s) => v.min(s), Clamp(a, b) => v.clamp(a, b),
+        Neg => -v,
+        Abs => v.abs(),
+        Sign => {
+            if v > 0.0 {
+                1.0
+            } else if v < 0.0 {
+                -1.0
+            } else {
+                v
+            }
+        }
+        Exp => v.exp(),
+        Expm1 => v.exp_m1(),
+        Ln => v.ln(),
+        Log1p => v.ln_1p(),
+        Sqrt => v.sqrt(),
+        Recip => 1.0 / v,
+        Square => v * v,
+        Sin => v.sin(),
+        Cos => v.cos(),
+        Tan => v.tan(),
+        Asin => v.asin(),
+        Acos => v.acos(),
+        Atan => v.atan(),
+        Sinh => v.sinh(),
+        Cosh => v.cosh(),
+        Tanh => v.tanh(),
+        Erf => v,
+        Sigmoid => 1.0 / (1.0 + (-v).exp()),
+        Softplus => {
+            if v > 0.0 {
+                v + (-v).exp().ln_1p()
+            } else {
+                v.exp().ln_1p()
+            }
+        }
+        Relu => v.max(0.0),
+        GeluErf | GeluTanh => v,
+        Silu => v / (1.0 + (-v).exp()),
+        Floor => v.floor(),
+        Ceil => v.ceil(),
+        Round => v.round_ties_even(),
+        Lgamma => v,
+        Polygamma(_) => v,
+        AddScalar(s) => v + s,
+        SubFromScalar(s) => s - v,
+        MulScalar(s) => v * s,
+        DivScalarBy(s) => s / v,
+        PowScalar(s) => v.powf(s),
+        MaxScalar(s) => v.max(s),
+        MinScalar(s) => v.min(s),
+        Clamp(a, b) => v.clamp(a, b),
     };
-    from_f64(to_f64(&x).into_iter().map(f).collect(), x.layout().shape(), DType::from_burn(x.dtype()))
+    from_f64(
+        to_f64(&x).into_iter().map(f).collect(),
+        x.layout().shape(),
+        DType::from_burn(x.dtype()),
+    )
 }
 fn zip(a: &FlexTensor, b: &FlexTensor, dtype: DType, f: impl Fn(f64, f64) -> f64) -> FlexTensor {
     let (sa, sb): (&[usize], &[usize]) = (a.layout().shape(), b.layout().shape());
@@ -53,7 +175,9 @@ fn zip(a: &FlexTensor, b: &FlexTensor, dtype: DType, f: impl Fn(f64, f64) -> f64
             i /= out[axis];
             if axis + s.len() >= out.len() {
                 let d = s[axis + s.len() - out.len()];
-                if d != 1 { k += c * stride; }
+                if d != 1 {
+                    k += c * stride;
+                }
                 stride *= d;
             }
         }
@@ -66,13 +190,40 @@ pub(crate) fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
     use Binary::*;
     let dtype = DType::from_burn(a.dtype());
     zip(&a, &b, dtype, |x, y| match op {
-        Add => x + y, Sub => x - y, Mul => x * y, Div => x / y, Pow => x.powf(y), Max => x.max(y), Min => x.min(y), Rem => x.rem_euclid(y), Atan2 => x.atan2(y),
-        TanhGrad => y * (1.0 - x * x), SigmoidGrad => y * x * (1.0 - x), ReluGrad => if x > 0.0 { y } else { 0.0 }, AddScaled(s) => x + s * y, _ => y,
+        Add => x + y,
+        Sub => x - y,
+        Mul => x * y,
+        Div => x / y,
+        Pow => x.powf(y),
+        Max => x.max(y),
+        Min => x.min(y),
+        Rem => x.rem_euclid(y),
+        Atan2 => x.atan2(y),
+        TanhGrad => y * (1.0 - x * x),
+        SigmoidGrad => y * x * (1.0 - x),
+        ReluGrad => {
+            if x > 0.0 {
+                y
+            } else {
+                0.0
+            }
+        }
+        AddScaled(s) => x + s * y,
+        _ => y,
     })
 }
 pub(crate) fn compare(op: Compare, a: FlexTensor, b: FlexTensor) -> FlexTensor {
     use Compare::*;
-    zip(&a, &b, DType::Bool, |x, y| f64::from(match op { Equal => x == y, NotEqual => x != y, Less => x < y, LessEqual => x <= y, Greater => x > y, GreaterEqual => x >= y }))
+    zip(&a, &b, DType::Bool, |x, y| {
+        f64::from(match op {
+            Equal => x == y,
+            NotEqual => x != y,
+            Less => x < y,
+            LessEqual => x <= y,
+            Greater => x > y,
+            GreaterEqual => x >= y,
+        })
+    })
 }
 pub(crate) fn select(cond: FlexTensor, a: FlexTensor, b: FlexTensor) -> FlexTensor {
     let dtype = DType::from_burn(a.dtype());
@@ -83,20 +234,42 @@ pub(crate) fn select(cond: FlexTensor, a: FlexTensor, b: FlexTensor) -> FlexTens
 pub(crate) fn reduce(op: Reduce, x: FlexTensor, axes: &[usize]) -> FlexTensor {
     let s: Vec<usize> = x.layout().shape().to_vec();
     let mut out = s.clone();
-    for &a in axes { out[a] = 1; }
-    let start = match op { Reduce::Sum => 0.0, Reduce::Prod => 1.0, Reduce::Max => f64::NEG_INFINITY, Reduce::Min => f64::INFINITY };
+    for &a in axes {
+        out[a] = 1;
+    }
+    let start = match op {
+        Reduce::Sum => 0.0,
+        Reduce::Prod => 1.0,
+        Reduce::Max => f64::NEG_INFINITY,
+        Reduce::Min => f64::INFINITY,
+    };
     let mut acc = vec![start; out.iter().product()];
     let st = shape::strides(&out);
     for (i, v) in to_f64(&x).into_iter().enumerate() {
         let (mut i, mut k) = (i, 0);
-        for axis in (0..s.len()).rev() { let c = i % s[axis]; i /= s[axis]; if out[axis] != 1 { k += c * st[axis]; } }
-        acc[k] = match op { Reduce::Sum => acc[k] + v, Reduce::Prod => acc[k] * v, Reduce::Max => acc[k].max(v), Reduce::Min => acc[k].min(v) };
+        for axis in (0..s.len()).rev() {
+            let c = i % s[axis];
+            i /= s[axis];
+            if out[axis] != 1 {
+                k += c * st[axis];
+            }
+        }
+        acc[k] = match op {
+            Reduce::Sum => acc[k] + v,
+            Reduce::Prod => acc[k] * v,
+            Reduce::Max => acc[k].max(v),
+            Reduce::Min => acc[k].min(v),
+        };
     }
     from_f64(acc, &out, DType::from_burn(x.dtype()))
 }
 pub(crate) fn cast(x: FlexTensor, to: DType) -> FlexTensor {
     let s: Vec<usize> = x.layout().shape().to_vec();
     let values = to_f64(&x);
-    let values = if to == DType::Bool { values.into_iter().map(|v| f64::from(v != 0.0)).collect() } else { values };
+    let values = if to == DType::Bool {
+        values.into_iter().map(|v| f64::from(v != 0.0)).collect()
+    } else {
+        values
+    };
     from_f64(values, &s, to)
 }

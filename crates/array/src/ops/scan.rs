@@ -11,7 +11,8 @@ impl Array {
     pub fn cumsum(&self, axis: isize) -> Array {
         let at = shape::axis("cumsum", axis, self.shape());
         let storage = backend!(float_cumsum(self.storage().clone(), at));
-        Array::untracked(storage).derive(self, move |ct, _| ct.flip(&[axis]).cumsum(axis).flip(&[axis]))
+        Array::untracked(storage)
+            .derive(self, move |ct, _| ct.flip(&[axis]).cumsum(axis).flip(&[axis]))
     }
 
     /// Running product along an axis.
