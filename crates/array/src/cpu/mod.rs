@@ -1,8 +1,14 @@
 //! Kernels for the processor.
 
+mod index;
 mod matmul;
+mod scan;
+mod sort;
 
+pub(crate) use index::{gather, index_add, index_select, one_hot, place_block, scatter_add, values};
 pub(crate) use matmul::matmul;
+pub(crate) use scan::{Cumulate, cumulate, linear_scan};
+pub(crate) use sort::{extreme_last, order_last};
 
 use burn_flex::FlexTensor;
 
