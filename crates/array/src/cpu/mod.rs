@@ -1,11 +1,13 @@
 //! Kernels for the processor.
 
 mod index;
+mod conv;
 mod matmul;
 mod scan;
 mod sort;
 
 pub(crate) use index::{gather, index_add, index_select, one_hot, place_block, scatter_add, values};
+pub(crate) use conv::{Geometry, Real, conv, conv_input, conv_weight};
 pub(crate) use matmul::matmul;
 pub(crate) use scan::{Cumulate, cumulate, linear_scan};
 pub(crate) use sort::{extreme_last, order_last};

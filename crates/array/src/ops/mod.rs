@@ -2,6 +2,7 @@
 //!
 //! Every rule is written in `Array` operations, so that derivatives of derivatives need no further rules.
 
+mod conv;
 mod einsum;
 mod elementwise;
 mod index;
@@ -14,6 +15,7 @@ mod softmax;
 mod sort;
 mod view;
 
+pub use conv::Conv;
 pub(crate) use elementwise::cast;
 pub use pad::Pad;
 
