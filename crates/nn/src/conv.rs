@@ -14,14 +14,9 @@ pub struct Convolution<const D: usize> {
     pub weight: Array,
     /// `[outputs]`
     pub bias: Option<Array>,
-    /// Step between windows, per spatial axis.
-    pub stride: Vec<usize>,
-    /// Zeros added on both sides, per spatial axis.
-    pub padding: Vec<usize>,
-    /// Distance of the kernel's taps, per spatial axis.
-    pub dilation: Vec<usize>,
-    /// Groups of channels that do not mix.
-    pub groups: usize,
+    /// Stride, padding, dilation and groups.
+    #[tree(skip)]
+    pub options: Conv,
 }
 
 /// Convolution over sequences `[batch, inputs, length]`.
@@ -106,6 +101,15 @@ impl<const D: usize> ConvConfig<D> {
         self
     }
 
+    fn options(&self) -> Conv {
+        Conv {
+            stride: self.stride.to_vec(),
+            padding: self.padding.to_vec(),
+            dilation: self.dilation.to_vec(),
+            groups: self.groups,
+        }
+    }
+
     /// Draws the initial values. Panics if the groups do not divide the channels.
     pub fn build(&self, stream: &Stream) -> Convolution<D> {
         check_groups("conv", self.inputs, self.outputs, self.groups);
@@ -113,10 +117,7 @@ impl<const D: usize> ConvConfig<D> {
         Convolution {
             weight: self.init.weight(&stream.child("weight"), &shape),
             bias: self.bias.then(|| initial_bias(stream, self.outputs, self.init, &shape)),
-            stride: self.stride.to_vec(),
-            padding: self.padding.to_vec(),
-            dilation: self.dilation.to_vec(),
-            groups: self.groups,
+            options: self.options(),
         }
     }
 }
@@ -149,13 +150,7 @@ impl<const D: usize> Convolution<D> {
     /// `size_out = (size + 2 padding - dilation (kernel - 1) - 1) / stride + 1`, rounded down.
     #[track_caller]
     pub fn forward(&self, x: &Array) -> Array {
-        let options = Conv {
-            stride: self.stride.clone(),
-            padding: self.padding.clone(),
-            dilation: self.dilation.clone(),
-            groups: self.groups,
-        };
-        add_bias(x.conv(&self.weight, &options), self.bias.as_ref(), D)
+        add_bias(x.conv(&self.weight, &self.options), self.bias.as_ref(), D)
     }
 }
 
@@ -166,16 +161,11 @@ pub struct ConvolutionTranspose<const D: usize> {
     pub weight: Array,
     /// `[outputs]`
     pub bias: Option<Array>,
-    /// Step between windows of the output, per spatial axis.
-    pub stride: Vec<usize>,
-    /// Cut from both sides of the output, per spatial axis.
-    pub padding: Vec<usize>,
-    /// Distance of the kernel's taps, per spatial axis.
-    pub dilation: Vec<usize>,
+    /// Stride (of the output), padding (cut from both sides of the output), dilation and groups.
+    #[tree(skip)]
+    pub options: Conv,
     /// Added to one side of the output's size, per spatial axis.
     pub output_padding: Vec<usize>,
-    /// Groups of channels that do not mix.
-    pub groups: usize,
 }
 
 /// Transposed convolution over sequences.
@@ -212,11 +202,8 @@ impl<const D: usize> ConvTransposeConfig<D> {
         ConvolutionTranspose {
             weight: conv.init.weight(&stream.child("weight"), &shape),
             bias: conv.bias.then(|| initial_bias(stream, conv.outputs, conv.init, &shape)),
-            stride: conv.stride.to_vec(),
-            padding: conv.padding.to_vec(),
-            dilation: conv.dilation.to_vec(),
+            options: conv.options(),
             output_padding: self.output_padding.to_vec(),
-            groups: conv.groups,
         }
     }
 }
@@ -226,13 +213,7 @@ impl<const D: usize> ConvolutionTranspose<D> {
     /// `size_out = (size - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1`.
     #[track_caller]
     pub fn forward(&self, x: &Array) -> Array {
-        let options = Conv {
-            stride: self.stride.clone(),
-            padding: self.padding.clone(),
-            dilation: self.dilation.clone(),
-            groups: self.groups,
-        };
-        let y = x.conv_transpose(&self.weight, &options, &self.output_padding);
+        let y = x.conv_transpose(&self.weight, &self.options, &self.output_padding);
         add_bias(y, self.bias.as_ref(), D)
     }
 }

@@ -1,6 +1,6 @@
 //! Vectors looked up by number.
 
-use lisse_array::{Array, DType, Stream, Tree};
+use lisse_array::{Array, Stream, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::init::normal;
@@ -21,23 +21,14 @@ impl Embedding {
     /// The vectors of `indices`. Panics where an index lies outside the table.
     #[track_caller]
     pub fn forward(&self, indices: &Array) -> Array {
-        assert!(
-            indices.dtype().is_int(),
-            "embedding: the indices must be integers, got {} of shape {:?}",
-            indices.dtype(),
-            indices.shape()
-        );
-        let flat = indices.reshape(&[-1]).cast(DType::I64);
-        let shape: Vec<isize> =
-            indices.shape().iter().chain([&self.weight.dim(1)]).map(|&d| d as isize).collect();
-        self.weight.index_select(0, &flat).reshape(&shape)
+        self.weight.embedding(indices)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lisse_array::{check, grad};
+    use lisse_array::{DType, check, grad};
 
     #[test]
     fn rows_are_looked_up_and_collect_their_derivatives() {
