@@ -12,9 +12,11 @@
 
 mod alloc;
 mod cast;
+mod conv;
 mod copy;
 mod elementwise;
 mod fill;
+mod index;
 mod integers;
 mod loops;
 mod math;
@@ -23,7 +25,9 @@ mod ops;
 mod parallel;
 mod reduce;
 mod rows;
+mod scan;
 mod simd;
+mod sort;
 mod store;
 mod tensor;
 mod update;
@@ -31,15 +35,19 @@ mod walk;
 
 pub(crate) use alloc::{Output, output};
 pub(crate) use cast::cast;
+pub(crate) use conv::{Geometry, Real, conv, conv_input, conv_weight};
 pub(crate) use copy::contiguous;
 pub(crate) use elementwise::{Logical, binary, compare, logical, logical_not, select, unary};
 pub(crate) use fill::full;
+pub(crate) use index::{gather, index_add, index_select, one_hot, place_block, scatter_add};
 pub(crate) use math::{lgamma, polygamma};
 pub(crate) use matmul::matmul;
 pub(crate) use ops::{Binary, Compare, Unary};
 pub(crate) use parallel::{Shared, Work, in_blocks};
 pub(crate) use reduce::{Reduce, arg_reduce, reduce};
 pub(crate) use rows::{layer_norm_last, softmax_last};
+pub(crate) use scan::{Cumulate, cumulate, linear_scan};
+pub(crate) use sort::{extreme_last, order_last};
 pub(crate) use update::{Adam, Momentum, adam_update, momentum_update};
 
 /// Runs `$body` with `$S` bound to the type in memory of a float dtype, else `$other`.
