@@ -78,7 +78,15 @@ impl Transposition {
             .filter(|&i| axes[i].1 != 0 && axes[i].1.abs() < source_column.abs())
             .min_by_key(|&i| axes[i].1.abs())?;
         let (rows, source_row, target_row) = axes.remove(densest);
-        Some(Self { rows, columns, source_row, source_column, target_row, others: axes, offset: walk.offset(0) })
+        Some(Self {
+            rows,
+            columns,
+            source_row,
+            source_column,
+            target_row,
+            others: axes,
+            offset: walk.offset(0),
+        })
     }
 
     fn others_len(&self) -> usize {
@@ -124,7 +132,8 @@ fn patch<S: Store>(
     let (bottom, right) = ((top + PATCH).min(swap.rows), (left + PATCH).min(swap.columns));
     for row in (top..bottom).step_by(TILE) {
         for column in (left..right).step_by(TILE) {
-            let from = source + row as isize * swap.source_row + column as isize * swap.source_column;
+            let from =
+                source + row as isize * swap.source_row + column as isize * swap.source_column;
             let to = target + row * swap.target_row + column;
             let size = (TILE.min(bottom - row), TILE.min(right - column));
             if size == (TILE, TILE) && swap.source_row == 1 {
