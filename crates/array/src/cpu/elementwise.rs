@@ -12,7 +12,7 @@ use super::ops::{self, Binary, Compare, Unary};
 use super::parallel::{Shared, Work, in_blocks};
 use super::simd::{Isa, per_isa};
 use super::store::{CHUNK, Store, as_computed, as_computed_mut, as_computed_room, zeroed};
-use super::tensor::{dtype, gapless, owned_mut, shape, stored};
+use super::tensor::{dtype, gapless, owned_mut, shape, span, stored};
 use super::walk::{Source, Walk, broadcast};
 use super::{floats, integers};
 use crate::DType;
@@ -140,10 +140,7 @@ fn common_shape(a: &FlexTensor, b: &FlexTensor) -> Shape {
 
 /// Applies a kernel to every element.
 pub(crate) fn map<S: Store>(kernel: &UnaryKernel<S::C>, x: FlexTensor) -> FlexTensor {
-    let Some(start) = gapless(x.layout()) else {
-        return map::<S>(kernel, contiguous(x));
-    };
-    let mut x = x;
+    let mut x = if gapless(x.layout()) { x } else { contiguous(x) };
     let block = kernel.work.block();
     if let Some(values) = owned_mut::<S>(&mut x) {
         let n = values.len();
@@ -152,8 +149,8 @@ pub(crate) fn map<S: Store>(kernel: &UnaryKernel<S::C>, x: FlexTensor) -> FlexTe
         in_blocks(n, block, |range| map_in_place::<S>(kernel, unsafe { values.part(range) }));
         return x;
     }
-    let n = x.layout().num_elements();
-    let values = &stored::<S>(&x)[start..start + n];
+    let values = span::<S>(&x);
+    let n = values.len();
     let mut out = output::<S>(n);
     let room = Shared::new(out.room());
     in_blocks(n, block, |range| {
@@ -196,7 +193,7 @@ pub(crate) fn zip<S: Store>(kernel: &BinaryKernel<S::C>, a: FlexTensor, b: FlexT
     if S::SAME
         && shape(&a) == shape(&b)
         && ((a.is_contiguous() && b.is_contiguous())
-            || (a.layout().strides() == b.layout().strides() && gapless(a.layout()).is_some()))
+            || (a.layout().strides() == b.layout().strides() && gapless(a.layout())))
     {
         return zip_flat::<S>(kernel, a, b);
     }
@@ -216,9 +213,8 @@ fn untangled(x: FlexTensor) -> FlexTensor {
 fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: FlexTensor) -> FlexTensor {
     let n = a.layout().num_elements();
     let block = kernel.work.block();
-    let (start_a, start_b) = (a.layout().start_offset(), b.layout().start_offset());
     if let Some(left) = owned_mut::<S>(&mut a) {
-        let right = as_computed(&stored::<S>(&b)[start_b..start_b + n]);
+        let right = as_computed(span::<S>(&b));
         let left = Shared::new(as_computed_mut(left));
         in_blocks(n, block, |range| {
             // SAFETY: blocks do not overlap.
@@ -226,7 +222,7 @@ fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: Fle
         });
         return a;
     }
-    let left = as_computed(&stored::<S>(&a)[start_a..start_a + n]);
+    let left = as_computed(span::<S>(&a));
     if let Some(right) = owned_mut::<S>(&mut b) {
         let right = Shared::new(as_computed_mut(right));
         in_blocks(n, block, |range| {
@@ -235,7 +231,7 @@ fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: Fle
         });
         return b;
     }
-    let right = as_computed(&stored::<S>(&b)[start_b..start_b + n]);
+    let right = as_computed(span::<S>(&b));
     let mut out = output::<S>(n);
     let room = Shared::new(as_computed_room(out.room()));
     in_blocks(n, block, |range| {
@@ -251,32 +247,31 @@ fn zip_broadcast<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b
     let common = common_shape(&a, &b);
     let walk = Walk::new(&common, [a.layout(), b.layout()]);
     let block = kernel.work.block() / CHUNK;
-    if S::SAME && shape(&a) == &common[..] && a.is_contiguous() {
-        if let Some(left) = owned_mut::<S>(&mut a) {
-            let left = Shared::new(as_computed_mut(left));
-            in_blocks(walk.chunks(), block, |range| {
-                let mut right = Source::<S>::new(stored(&b), 1);
-                for chunk in range.map(|i| walk.chunk(i)) {
-                    let right = right.fetch(&walk, chunk);
-                    // SAFETY: chunks do not overlap.
-                    kernel.left(unsafe { left.part(chunk.begin..chunk.begin + chunk.size()) }, right);
-                }
-            });
-            return a;
-        }
-    } else if S::SAME && shape(&b) == &common[..] && b.is_contiguous() {
-        if let Some(right) = owned_mut::<S>(&mut b) {
-            let right = Shared::new(as_computed_mut(right));
-            in_blocks(walk.chunks(), block, |range| {
-                let mut left = Source::<S>::new(stored(&a), 0);
-                for chunk in range.map(|i| walk.chunk(i)) {
-                    let left = left.fetch(&walk, chunk);
-                    // SAFETY: chunks do not overlap.
-                    kernel.right(left, unsafe { right.part(chunk.begin..chunk.begin + chunk.size()) });
-                }
-            });
-            return b;
-        }
+    let fits = |x: &FlexTensor| S::SAME && shape(x) == &common[..] && x.is_contiguous();
+    let (fits_a, fits_b) = (fits(&a), fits(&b));
+    if fits_a && let Some(left) = owned_mut::<S>(&mut a) {
+        let left = Shared::new(as_computed_mut(left));
+        in_blocks(walk.chunks(), block, |range| {
+            let mut right = Source::<S>::new(stored(&b), 1);
+            for chunk in range.map(|i| walk.chunk(i)) {
+                let right = right.fetch(&walk, chunk);
+                // SAFETY: chunks do not overlap.
+                kernel.left(unsafe { left.part(chunk.begin..chunk.begin + chunk.size()) }, right);
+            }
+        });
+        return a;
+    }
+    if fits_b && let Some(right) = owned_mut::<S>(&mut b) {
+        let right = Shared::new(as_computed_mut(right));
+        in_blocks(walk.chunks(), block, |range| {
+            let mut left = Source::<S>::new(stored(&a), 0);
+            for chunk in range.map(|i| walk.chunk(i)) {
+                let left = left.fetch(&walk, chunk);
+                // SAFETY: chunks do not overlap.
+                kernel.right(left, unsafe { right.part(chunk.begin..chunk.begin + chunk.size()) });
+            }
+        });
+        return b;
     }
     let mut out = output::<S>(common.num_elements());
     let room = Shared::new(out.room());

@@ -7,6 +7,9 @@
 //! - `reduce`, `rows`: over axes; `copy`, `cast`: layouts and types; `update`: optimizer steps
 //! - `parallel`: blocks of work that do not depend on the number of threads; `alloc`: memory for results
 
+// A kernel is compiled for an instruction set by being inlined into a function that has it: this must not be a hint.
+#![allow(clippy::inline_always)]
+
 mod alloc;
 mod cast;
 mod conv;

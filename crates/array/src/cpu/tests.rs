@@ -241,7 +241,8 @@ proptest! {
 
     #[test]
     fn argmax_is_first_of_equals((shape, _) in shapes(), dtype in any_dtype(), how in 0u8..5, axis in 0usize..5) {
-        prop_assume!(axis < shape.len() && shape[axis] > 0);
+        let axis = axis % shape.len().max(1);
+        prop_assume!(!shape.is_empty() && shape[axis] > 0);
         let n = shape.iter().product();
         let few: Vec<f64> = mixed(n).into_iter().map(|v| v.floor().abs()).collect();
         let x = disguise(tensor(&few, &shape, dtype), how);
@@ -282,7 +283,8 @@ fn activations_and_their_slopes_agree_with_definitions() {
     let ones = || tensor(&vec![1.0; x.len()], &[x.len()], DType::F64);
     let near = |name: &str, got: FlexTensor, f: &dyn Fn(f64) -> f64| {
         for (&x, got) in x.iter().zip(values(&got)) {
-            assert!((got - f(x)).abs() <= 1e-14 * f(x).abs().max(1.0), "{name}({x}): {got} and {}", f(x));
+            let close = (got - f(x)).abs() <= 1e-14 * f(x).abs().max(1.0) || (got.is_nan() && f(x).is_nan());
+            assert!(close, "{name}({x}): {got} and {}", f(x));
         }
     };
     let phi = |x: f64| 0.5 * libm::erfc(-x / 2f64.sqrt());
@@ -299,7 +301,7 @@ fn activations_and_their_slopes_agree_with_definitions() {
     });
     near("silu'", binary(Binary::SiluGrad, t(), ones()), &|x| s(x) * (1.0 + x * (1.0 - s(x))));
     near("softplus'", binary(Binary::SoftplusGrad, t(), ones()), &s);
-    near("x^2.5", unary(Unary::PowScalar(2.5), t()), &|x| if x < 0.0 { f64::NAN } else { x.powf(2.5) });
+    near("x^2.5", unary(Unary::PowScalar(2.5), t()), &|x| x.powf(2.5));
 }
 
 #[test]
@@ -379,12 +381,12 @@ fn sums_of_many_floats_stay_accurate() {
     let x = vec![0.1f32; n];
     let sum = reduce(Reduce::Sum, raw_tensor(x, &[n], DType::F32), &[0]);
     let want = f64::from(0.1f32) * n as f64;
-    assert!((values(&sum)[0] - want).abs() < 1e-6 * want);
+    assert!((values(&sum)[0] - want).abs() < 2e-6 * want);
     // Down the first axis too.
     let x = raw_tensor(vec![0.1f32; 200_000 * 3], &[200_000, 3], DType::F32);
     let want = f64::from(0.1f32) * 200_000.0;
     for got in values(&reduce(Reduce::Sum, x, &[0])) {
-        assert!((got - want).abs() < 1e-6 * want);
+        assert!((got - want).abs() < 2e-6 * want);
     }
 }
 
@@ -423,11 +425,8 @@ fn layer_norm_agrees_with_its_definition() {
         let scale = 1.0 / (spread + 1e-5).sqrt();
         assert!((values(&mean)[row] - center).abs() < 1e-13);
         assert!((values(&rstd)[row] - scale).abs() < 1e-13);
-        for (i, v) in x.iter().enumerate() {
-            assert!((values(&y)[row * len + i] - (v - center) * scale).abs() < 1e-12);
-        }
-        if row == 0 {
-            break;
+        for (y, v) in values(&y)[row * len..].iter().zip(x) {
+            assert!((y - (v - center) * scale).abs() < 1e-12);
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn polygamma(n: u32, x: f64) -> f64 {
 
 /// ψₙ(x) = (-1)ⁿ ψₙ(1 - x) - π dⁿ/dxⁿ cot(πx).
 fn reflected(n: u32, x: f64) -> f64 {
-    let sign = if n % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = if n.is_multiple_of(2) { 1.0 } else { -1.0 };
     let mirror = if n == 0 { digamma(1.0 - x) } else { high_order(n, 1.0 - x) };
     sign * mirror - PI * cotangent_derivative(n, x)
 }

@@ -202,7 +202,10 @@ impl Real for f32 {
                 -1.728_534_70e-5,
             ],
         );
-        let far = 1.0 - Real::exp::<I>(exponent.fma::<I>(t, -t));
+        // The exponent lies in [-17, 0]: none of the care that `exp` takes at its limits is needed.
+        let (n, r) = reduce::<I>(exponent.fma::<I>(t, -t));
+        let scale = two_to(n);
+        let far = (1.0 - scale) - scale * expm1_core::<I>(r);
         if self.abs() > 0.927_734_375 { far.copysign(self) } else { near }
     }
 
