@@ -3,6 +3,7 @@
 //! Every rule is written in `Array` operations, so that derivatives of derivatives need no further rules.
 
 mod elementwise;
+mod fft;
 mod matmul;
 mod reduce;
 mod scan;
