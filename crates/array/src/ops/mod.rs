@@ -5,6 +5,7 @@
 mod conv;
 mod einsum;
 mod elementwise;
+mod fft;
 mod index;
 mod logical;
 mod matmul;
