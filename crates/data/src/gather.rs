@@ -4,7 +4,13 @@ use lisse_array::Array;
 
 /// The rows `indices` of `array` `[n, ...]`, in that order, on its device.
 pub(crate) fn rows(array: &Array, indices: &[usize]) -> Array {
-    let wanted: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-    let wanted = Array::from_vec(wanted, &[indices.len()]).to_device(array.device());
-    array.index_select(0, &wanted)
+    // Neighbours are taken together: a data set in its own order is a view, not a copy.
+    let runs: Vec<Array> = indices
+        .chunk_by(|&before, &after| before + 1 == after)
+        .map(|run| array.narrow(0, run[0], run.len()))
+        .collect();
+    if runs.is_empty() {
+        return array.narrow(0, 0, 0);
+    }
+    Array::cat(&runs.iter().collect::<Vec<_>>(), 0)
 }
