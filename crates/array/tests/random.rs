@@ -122,8 +122,8 @@ fn rademacher_and_bernoulli_have_the_right_frequencies() {
 
     let stream = Stream::new(1).child("bernoulli");
     let frequency = |p| {
-        let draws = stream.bernoulli(p, &[SAMPLES]).to_vec::<bool>();
-        draws.into_iter().filter(|x| *x).count() as f64 / SAMPLES as f64
+        let draws = stream.bernoulli(p, &[SAMPLES]).to_f64_vec();
+        draws.into_iter().sum::<f64>() / SAMPLES as f64
     };
     assert_eq!((frequency(0.0), frequency(1.0)), (0.0, 1.0));
     assert!((frequency(0.3) - 0.3).abs() < 4.0 * (0.21 / SAMPLES as f64).sqrt());

@@ -2,13 +2,22 @@
 //!
 //! Every rule is written in `Array` operations, so that derivatives of derivatives need no further rules.
 
+mod conv;
+mod einsum;
 mod elementwise;
+mod index;
+mod logical;
 mod matmul;
+mod pad;
 mod reduce;
 mod scan;
+mod softmax;
+mod sort;
 mod view;
 
+pub use conv::Conv;
 pub(crate) use elementwise::cast;
+pub use pad::Pad;
 
 use crate::Array;
 use crate::shape;

@@ -32,7 +32,7 @@ pub(super) fn ln(x: f64) -> f64 {
     // x = 2^exponent (1 + f) with 1 + f between √½ and √2; the exponent turns into a float through a number near 2⁵².
     let shifted = x.to_bits().wrapping_add(ONE_BITS - SQRT_HALF);
     let exponent = f64::from_bits(TWO_52 | (shifted >> 52)) - (4_503_599_627_370_496.0 + 1023.0);
-    let f = f64::from_bits((shifted & MANTISSA) + SQRT_HALF) - 1.0;
+    let f = f64::from_bits((shifted & MANTISSA).wrapping_add(SQRT_HALF)) - 1.0;
 
     let half_square = 0.5 * f * f;
     let s = f / (2.0 + f);
@@ -79,7 +79,7 @@ pub(super) fn cos_sin_turns(word: u64) -> (f64, f64) {
     let (c, s) = (cosine.to_bits(), sine.to_bits());
     let cosine = (c & !odd) | (s & odd);
     let sine = (s & !odd) | (c & odd);
-    let cosine_sign = ((quarter + 1) & 2) << 62;
+    let cosine_sign = (quarter.wrapping_add(1) & 2) << 62;
     let sine_sign = (quarter & 2) << 62;
     (f64::from_bits(cosine ^ cosine_sign), f64::from_bits(sine ^ sine_sign))
 }

@@ -246,8 +246,12 @@ fn by_pair(stream: &Stream, first: u64, out: &mut [f64], values: impl Fn([u64; 2
     let (pairs, _) = out.as_chunks_mut::<2>();
     let [low, high] = &mut words;
     let (low, high) = (&mut low[..pairs.len()], &mut high[..pairs.len()]);
-    for (i, (a, b)) in low.iter_mut().zip(high.iter_mut()).enumerate() {
-        [*a, *b] = stream.block(first + i as u64, 0);
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "iterators count with overflow checks, which stop the vectorisation of checked builds"
+    )]
+    for i in 0..pairs.len() {
+        [low[i], high[i]] = stream.block(first.wrapping_add(i as u64), 0);
     }
     for (pair, (a, b)) in pairs.iter_mut().zip(low.iter().zip(high.iter())) {
         let (x, y) = values([*a, *b]);

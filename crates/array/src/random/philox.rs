@@ -18,8 +18,8 @@ pub(super) fn block(key: [u32; 2], counter: [u64; 2]) -> [u64; 2] {
     let mut x = [counter[0], counter[0] >> 32, counter[1], counter[1] >> 32];
     let [mut k0, mut k1] = key;
     for _ in 0..ROUNDS {
-        let p0 = MULTIPLIERS[0] * (x[0] & LOW);
-        let p1 = MULTIPLIERS[1] * (x[2] & LOW);
+        let p0 = MULTIPLIERS[0].wrapping_mul(x[0] & LOW);
+        let p1 = MULTIPLIERS[1].wrapping_mul(x[2] & LOW);
         x = [(p1 >> 32) ^ x[1] ^ u64::from(k0), p1, (p0 >> 32) ^ x[3] ^ u64::from(k1), p0];
         k0 = k0.wrapping_add(WEYL[0]);
         k1 = k1.wrapping_add(WEYL[1]);

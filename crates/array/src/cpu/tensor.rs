@@ -1,0 +1,60 @@
+//! Reading tensors: where their elements lie.
+
+use burn_flex::{FlexTensor, Layout};
+
+use crate::DType;
+
+/// The dtype of a tensor.
+pub(crate) fn dtype(x: &FlexTensor) -> DType {
+    DType::from_burn(x.dtype())
+}
+
+/// The lengths of a tensor's axes.
+pub(crate) fn shape(x: &FlexTensor) -> &[usize] {
+    x.layout().shape()
+}
+
+/// The stored elements of a tensor, whatever their layout, as the type that lies in memory.
+pub(crate) fn stored<T: bytemuck::Pod>(x: &FlexTensor) -> &[T] {
+    debug_assert_eq!(size_of::<T>(), dtype(x).size());
+    bytemuck::cast_slice(x.bytes())
+}
+
+/// The elements of a row-major tensor, or nothing if it is strided.
+pub(crate) fn dense<T: bytemuck::Pod>(x: &FlexTensor) -> Option<&[T]> {
+    let (start, end) = x.layout().contiguous_offsets()?;
+    Some(&stored(x)[start..end])
+}
+
+/// Where the elements of a tensor lie if they fill a stretch of memory without gaps in any order of axes: its first
+/// element. Such a tensor maps onto a tensor of the same layout.
+pub(crate) fn gapless(layout: &Layout) -> Option<usize> {
+    if layout.is_contiguous() {
+        return Some(layout.start_offset());
+    }
+    let mut axes: smallvec::SmallVec<[(isize, usize); 6]> = layout
+        .strides()
+        .iter()
+        .zip(layout.shape().iter())
+        .filter(|&(_, &n)| n != 1)
+        .map(|(&s, &n)| (s, n))
+        .collect();
+    axes.sort_unstable();
+    let mut expected = 1;
+    for (stride, n) in axes {
+        if stride != expected {
+            return None;
+        }
+        expected *= n as isize;
+    }
+    Some(layout.start_offset())
+}
+
+/// Writable elements of a gapless tensor that nothing else refers to. Nothing where the tensor is a small part of a
+/// larger allocation, which the result would keep alive.
+pub(crate) fn owned_mut<T: bytemuck::Pod + burn_backend::Element>(x: &mut FlexTensor) -> Option<&mut [T]> {
+    let start = gapless(x.layout())?;
+    let n = x.layout().num_elements();
+    let stored = x.try_storage_mut::<T>()?;
+    (n >= stored.len() / 2).then(|| &mut stored[start..start + n])
+}
