@@ -174,7 +174,6 @@ impl Change {
                 Err(format!("images of {height}x{width} have no pixels to pad"))
             }
             Self::Pad { amount, .. } => Ok([height + 2 * amount, width + 2 * amount]),
-            Self::RandomShift { .. } => Ok([height, width]),
             Self::RandomCrop { height: 0, .. } | Self::RandomCrop { width: 0, .. } => {
                 Err("a crop needs at least one pixel".to_string())
             }
@@ -189,7 +188,7 @@ impl Change {
             Self::RandomFlip { probability } if !(0.0..=1.0).contains(&probability) => {
                 Err(format!("flip probability is {probability}; expected a number from 0 to 1"))
             }
-            Self::RandomFlip { .. } => Ok([height, width]),
+            Self::RandomShift { .. } | Self::RandomFlip { .. } => Ok([height, width]),
         }
     }
 
@@ -245,11 +244,10 @@ fn padded(axis: &[Origin], amount: usize, fill: Fill) -> Vec<Origin> {
     let origin = |place: isize| {
         let inside = match fill {
             Fill::Value(value) if !(0..size).contains(&place) => return Origin::Value(value),
-            Fill::Value(_) => place,
             Fill::Edge => place.clamp(0, size - 1),
             Fill::Reflect if place < 0 => -place,
             Fill::Reflect if place >= size => 2 * (size - 1) - place,
-            Fill::Reflect => place,
+            Fill::Value(_) | Fill::Reflect => place,
         };
         axis[inside as usize]
     };

@@ -30,11 +30,12 @@ pub(crate) fn advice(name: &str, known: &[String]) -> String {
     if known.is_empty() {
         return "there are none".to_string();
     }
-    let mut list = known.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if known.len() > SHOWN {
-        list += &format!(", and {} more", known.len() - SHOWN);
+    let (shown, rest) = known.split_at(known.len().min(SHOWN));
+    let list = shown.join(", ");
+    if rest.is_empty() {
+        return format!("there are {list}");
     }
-    format!("there are {list}")
+    format!("there are {list}, and {} more", rest.len())
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Standardizer {
     /// Fewer than two axes; no values; integers.
     pub fn fit(inputs: &Array) -> Result<Self, DataError> {
         let features = features(inputs, "Standardizer::fit")?;
-        if inputs.len() == 0 {
+        if inputs.is_empty() {
             return Err(DataError::argument(
                 "Standardizer::fit",
                 format!("shape {:?} holds no values; expected at least one row", inputs.shape()),

@@ -149,9 +149,8 @@ fn prefetch_stops_when_dropped_and_passes_panics_on() {
     let counter = Arc::clone(&made);
     let mut endless = Prefetch::new(
         2,
-        (0..).map(move |i| {
+        (0..).inspect(move |_| {
             counter.fetch_add(1, Ordering::SeqCst);
-            i
         }),
     );
     assert_eq!(endless.next(), Some(0));

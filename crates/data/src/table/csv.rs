@@ -199,11 +199,11 @@ fn parse_cells<T: std::str::FromStr>(
     cells: &[Option<&str>],
     wrong: impl Fn(usize) -> DataError,
 ) -> Result<Vec<Option<T>>, DataError> {
-    let parse = |(row, cell): (usize, &Option<&str>)| match cell {
+    let parse = |(row, cell): (usize, Option<&str>)| match cell {
         None => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| wrong(row)),
     };
-    cells.iter().enumerate().map(parse).collect()
+    cells.iter().copied().enumerate().map(parse).collect()
 }
 
 /// The narrowest kind that fits every cell present; text if none is.
@@ -236,8 +236,8 @@ impl LineCounter<'_> {
     fn line_of(&mut self, start: usize) -> u64 {
         let blank = self.bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
         let first = start + blank.count();
-        self.line +=
-            self.bytes[self.at..first].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let ends = self.bytes[self.at..first].split(|&byte| byte == b'\n').count() - 1;
+        self.line += ends as u64;
         self.at = first;
         self.line
     }
