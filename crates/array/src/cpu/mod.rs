@@ -2,9 +2,13 @@
 
 mod conv;
 mod matmul;
+mod pool;
+mod resample;
 
 pub(crate) use conv::{Geometry, Real, conv, conv_input, conv_weight};
 pub(crate) use matmul::matmul;
+pub(crate) use pool::{Window, max_pool, put, take};
+pub(crate) use resample::{Resampler, resample};
 
 use burn_flex::FlexTensor;
 

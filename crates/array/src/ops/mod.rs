@@ -4,12 +4,19 @@
 
 mod conv;
 mod elementwise;
+mod grid_sample;
+mod interpolate;
 mod matmul;
+mod pool;
 mod reduce;
+mod resample;
 mod scan;
 mod view;
 
 pub use conv::Conv;
+pub use grid_sample::GridPadding;
+pub use interpolate::Interpolation;
+pub use pool::Pool;
 pub(crate) use elementwise::cast;
 
 use crate::Array;
