@@ -105,7 +105,10 @@ impl Init {
 
 /// `(fan_in, fan_out)` of a weight `[out, in, kernel...]`.
 pub fn fans(shape: &[usize]) -> (usize, usize) {
-    assert!(shape.len() >= 2, "init: a weight of shape {shape:?} has no fans; rank 2 or more is needed");
+    assert!(
+        shape.len() >= 2,
+        "init: a weight of shape {shape:?} has no fans; rank 2 or more is needed"
+    );
     let kernel: usize = shape[2..].iter().product();
     (shape[1] * kernel, shape[0] * kernel)
 }

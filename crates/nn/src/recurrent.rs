@@ -314,12 +314,14 @@ mod tests {
         };
         check::gradient(f, &(lstm, x.clone()), 2).unwrap();
         let gru = to_dtype(&config.gru(&Stream::new(0)), DType::F64);
-        check::gradient(|(l, x): &(Gru, Array)| l.forward(x, None, &context).0, &(gru, x), 2).unwrap();
+        check::gradient(|(l, x): &(Gru, Array)| l.forward(x, None, &context).0, &(gru, x), 2)
+            .unwrap();
     }
 
     #[test]
     fn a_sequence_may_be_cut_and_continued() {
-        let layer = to_dtype(&RecurrentConfig::new(2, 3).layers(2).lstm(&Stream::new(0)), DType::F64);
+        let layer =
+            to_dtype(&RecurrentConfig::new(2, 3).layers(2).lstm(&Stream::new(0)), DType::F64);
         let x = Stream::new(1).normal(&[2, 5, 2], DType::F64);
         let context = Context::eval();
         let (whole, _) = layer.forward(&x, None, &context);
@@ -338,9 +340,11 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "gru: the input must be [batch, time, 2] with at least one step, got [2, 5]")]
+    #[should_panic(
+        expected = "gru: the input must be [batch, time, 2] with at least one step, got [2, 5]"
+    )]
     fn a_wrong_input_is_named() {
-        let x = lisse_array::Array::zeros(&[2, 5], DType::F32);
+        let x = Array::zeros(&[2, 5], DType::F32);
         RecurrentConfig::new(2, 3).gru(&Stream::new(0)).forward(&x, None, &Context::eval());
     }
 }
