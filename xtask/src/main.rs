@@ -1,2 +1,102 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands: `cargo xtask check` runs what CI runs, cheapest first.
+#![allow(clippy::print_stderr)] // a developer's tool talks on stderr
+
+use std::env;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  check    format, lints, tests, doc tests, docs, quick recipes: what CI runs, cheapest first
+  fmt      formatting only
+  lint     clippy with warnings denied
+  test     cargo test --workspace
+  docs     cargo doc with warnings denied
+  recipes  every recipe in its quick form, its claims checked
+  mpi      ranks: the tests under OpenMPI and a quick recipe on three ranks (needs libopenmpi-dev, libclang-dev)
+";
+
+fn main() -> ExitCode {
+    let command = env::args().nth(1).unwrap_or_default();
+    let done = match command.as_str() {
+        "check" => fmt() && lint() && test() && docs() && recipes(),
+        "fmt" => fmt(),
+        "lint" => lint(),
+        "test" => test(),
+        "docs" => docs(),
+        "recipes" => recipes(),
+        "mpi" => mpi(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs one command and tells how long it took.
+fn run(program: &str, args: &[&str], variables: &[(&str, &str)]) -> bool {
+    eprintln!("+ {program} {}", args.join(" "));
+    let start = Instant::now();
+    let status = Command::new(program).args(args).envs(variables.iter().copied()).status();
+    let good = matches!(&status, Ok(s) if s.success());
+    let outcome = match status {
+        Ok(s) if s.success() => "ok".to_string(),
+        Ok(s) => s.to_string(),
+        Err(e) => format!("cannot be run: {e}"),
+    };
+    eprintln!("  {outcome} after {:.0} s", start.elapsed().as_secs_f64());
+    good
+}
+
+fn fmt() -> bool {
+    run("cargo", &["fmt", "--all", "--check"], &[])
+}
+
+fn lint() -> bool {
+    run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
+}
+
+/// The README's test command; runs the doc tests too.
+fn test() -> bool {
+    run("cargo", &["test", "--workspace"], &[])
+}
+
+fn docs() -> bool {
+    run("cargo", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+const RECIPES: [&str; 3] = ["minimizers", "optimizers-digits", "sharpness-digits"];
+
+fn recipes() -> bool {
+    let folder = env::temp_dir().join(format!("lisse-recipes-{}", std::process::id()));
+    let good = run("cargo", &["build", "--release"], &[])
+        && RECIPES.iter().all(|name| {
+            let out = folder.join(name);
+            let out = out.to_string_lossy();
+            run("cargo", &["run", "--release", "--", "run", name, "--quick", "--check", "--out", &out], &[])
+        });
+    // Best effort: a temporary folder.
+    let _ = std::fs::remove_dir_all(&folder);
+    good
+}
+
+fn mpi() -> bool {
+    let folder = env::temp_dir().join(format!("lisse-ranks-{}", std::process::id()));
+    let out = folder.join("optimizers-digits");
+    let out = out.to_string_lossy();
+    let good = run("cargo", &["test", "--package", "lisse-run", "--features", "mpi"], &[])
+        && run("cargo", &["build", "--release", "--package", "lisse-cli", "--features", "mpi"], &[])
+        && run(
+            "mpirun",
+            &[
+                "--allow-run-as-root", "--oversubscribe", "-n", "3", "target/release/lisse", "run",
+                "optimizers-digits", "--quick", "--check", "--out", &out,
+            ],
+            &[],
+        );
+    // Best effort: a temporary folder.
+    let _ = std::fs::remove_dir_all(&folder);
+    good
+}

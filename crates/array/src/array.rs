@@ -156,7 +156,12 @@ impl Array {
 
     /// The only element, as f64. Panics unless there is exactly one.
     pub fn item(&self) -> f64 {
-        assert!(self.len() == 1, "item: shape {:?} holds {} elements, not one", self.shape(), self.len());
+        assert!(
+            self.len() == 1,
+            "item: shape {:?} holds {} elements, not one",
+            self.shape(),
+            self.len()
+        );
         self.to_f64_vec()[0]
     }
 
@@ -176,7 +181,8 @@ impl Array {
         if home == device {
             return self.clone();
         }
-        Array::untracked(self.storage.to_device(device)).derive(self, move |ct, _| ct.to_device(home))
+        Array::untracked(self.storage.to_device(device))
+            .derive(self, move |ct, _| ct.to_device(home))
     }
 
     /// Elements converted to `dtype`; differentiable between float types.
@@ -186,7 +192,11 @@ impl Array {
             return self.clone();
         }
         let out = Array::untracked(crate::ops::cast(&self.storage, dtype));
-        if from.is_float() && dtype.is_float() { out.derive(self, move |ct, _| ct.cast(from)) } else { out }
+        if from.is_float() && dtype.is_float() {
+            out.derive(self, move |ct, _| ct.cast(from))
+        } else {
+            out
+        }
     }
 
     /// The same value, treated as a constant by every transformation.

@@ -4,6 +4,7 @@
 //! - [`Tree`]: structures whose leaves are arrays
 //! - transformations: [`grad`], [`value_and_grad`], [`vjp`], [`jvp`], [`hvp`], [`jacobian`], [`hessian`],
 //!   [`per_example_grad`], [`checkpoint`], [`custom_vjp`], freely nested
+//! - [`linalg`]: dense solves and factorizations; [`sparse`]: sparse matrices; both with derivatives
 //! - [`random`]: counter-based random streams
 //! - [`check`]: derivatives against finite differences
 #[allow(unused_extern_crates)] // the derive names this crate by its full name
@@ -16,10 +17,12 @@ mod device;
 mod dtype;
 #[cfg(feature = "gpu")]
 mod gpu;
+pub mod linalg;
 pub mod ops;
 pub mod random;
 mod serde_impl;
 mod shape;
+pub mod sparse;
 mod storage;
 mod tape;
 mod text;

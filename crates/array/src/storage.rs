@@ -94,9 +94,10 @@ pub(crate) fn raw_tensor<T: bytemuck::Pod + Send + Sync>(
     )
 }
 
-/// The elements of a contiguous CPU tensor. Panics if the tensor is strided: call `to_contiguous` first.
+/// The elements of a contiguous CPU tensor in their memory form (bool as u8). Panics if the tensor is strided: call `to_contiguous` first.
 pub(crate) fn elements<T: burn_backend::Element + bytemuck::Pod>(t: &FlexTensor) -> &[T] {
-    t.as_slice::<T>().expect("contiguous tensor")
+    let (start, end) = t.layout().contiguous_offsets().expect("contiguous tensor");
+    &t.storage::<T>()[start..end]
 }
 
 /// Calls the Burn operation `$f` on the backend where `$x` lives.

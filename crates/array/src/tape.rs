@@ -46,7 +46,10 @@ enum Kind {
         pullback: JointPullback,
     },
     /// One output of a joint operation.
-    Part { joint: Arc<Node>, index: usize },
+    Part {
+        joint: Arc<Node>,
+        index: usize,
+    },
 }
 
 /// The node whose pullback is running, to attach to data of its own output.
@@ -150,7 +153,8 @@ impl Array {
     {
         let mask = tracked(&[x]);
         let Some(node) = x.active_node() else { return self };
-        let operands = SmallVec::from_buf_and_len_one((node.clone(), Box::new(pullback) as Pullback));
+        let operands =
+            SmallVec::from_buf_and_len_one((node.clone(), Box::new(pullback) as Pullback));
         self.with_operation(mask, operands)
     }
 
@@ -213,9 +217,15 @@ where
     outputs
         .into_iter()
         .enumerate()
-        .map(|(index, data)| {
-            if data.dtype().is_float() { data.with_node(Some(part(&joint, index))) } else { data }
-        })
+        .map(
+            |(index, data)| {
+                if data.dtype().is_float() {
+                    data.with_node(Some(part(&joint, index)))
+                } else {
+                    data
+                }
+            },
+        )
         .collect()
 }
 
@@ -374,8 +384,7 @@ pub(crate) fn backward(
     bit: u64,
     leaves: &[Option<Arc<Node>>],
 ) -> Vec<Option<Array>> {
-    let mut frontier =
-        Frontier { heap: BinaryHeap::new(), cotangents: HashMap::default(), bit };
+    let mut frontier = Frontier { heap: BinaryHeap::new(), cotangents: HashMap::default(), bit };
     for (node, cotangent) in seeds {
         if let Some(node) = node {
             frontier.add(&node, cotangent);

@@ -81,7 +81,14 @@ fn write_block(
         if rest.is_empty() {
             write!(f, "{:>width$}", cells[i])?;
         } else {
-            write_block(f, &cells[i * stride..(i + 1) * stride], rest, depth + 1, width, abbreviate)?;
+            write_block(
+                f,
+                &cells[i * stride..(i + 1) * stride],
+                rest,
+                depth + 1,
+                width,
+                abbreviate,
+            )?;
         }
     }
     f.write_char(']')

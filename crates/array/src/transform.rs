@@ -171,15 +171,15 @@ pub fn per_example_grad<P: Tree + Send + Sync>(
     count: usize,
 ) -> P {
     use rayon::prelude::*;
-    let gradients: Vec<P> =
-        (0..count).into_par_iter().map(|i| grad(|p: &P| f(p, i))(p)).collect();
+    let gradients: Vec<P> = (0..count).into_par_iter().map(|i| grad(|p: &P| f(p, i))(p)).collect();
     let rows: Vec<Vec<&Array>> = gradients.iter().map(Tree::leaves).collect();
     let mut leaf = 0;
     p.map(|like| {
         let column: Vec<&Array> = rows.iter().map(|row| row[leaf]).collect();
         leaf += 1;
         if column.is_empty() {
-            let shape: Vec<usize> = std::iter::once(0).chain(like.shape().iter().copied()).collect();
+            let shape: Vec<usize> =
+                std::iter::once(0).chain(like.shape().iter().copied()).collect();
             return Array::zeros(&shape, like.dtype());
         }
         Array::stack(&column, 0)
@@ -220,7 +220,8 @@ where
     let p_kept = p.clone();
     let operands: Vec<&Array> = p.leaves();
     let outputs = tape::derive_joint(outputs, &operands, move |cts, wanted, values| {
-        let value = structure.with_leaves((0..cts.len()).map(|i| values.get(i)).collect::<Vec<_>>());
+        let value =
+            structure.with_leaves((0..cts.len()).map(|i| values.get(i)).collect::<Vec<_>>());
         let mut ct_leaves = cts.iter();
         let cotangent = structure.map(|leaf| match ct_leaves.next() {
             Some(Some(ct)) => ct.clone(),
@@ -278,7 +279,8 @@ mod tests {
         let v = vector(&[1.0, 2.0]);
         assert_eq!(hvp(f, &x, &v).to_vec::<f64>(), [5.0, 5.0]);
         let (value, tangent) = jvp(|x: &Array| a.matmul(x).exp(), &x, &v);
-        let expected: Vec<f64> = value.to_vec::<f64>().iter().zip([5.0, 5.0]).map(|(y, t)| y * t).collect();
+        let expected: Vec<f64> =
+            value.to_vec::<f64>().iter().zip([5.0, 5.0]).map(|(y, t)| y * t).collect();
         for (t, e) in tangent.to_vec::<f64>().iter().zip(expected) {
             assert!((t - e).abs() < 1e-12);
         }
@@ -317,7 +319,9 @@ mod tests {
 
     #[test]
     fn a_rule_in_terms_of_the_value_is_differentiated_through_it() {
-        let exp = |x: &Array| custom_vjp(x, |x| (x.exp(), ()), |_: &Array, y: &Array, (), ct: &Array| y * ct);
+        let exp = |x: &Array| {
+            custom_vjp(x, |x| (x.exp(), ()), |_: &Array, y: &Array, (), ct: &Array| y * ct)
+        };
         let third = grad(grad(grad(exp)))(&Array::scalar(0.5f64)).item();
         assert!((third - 0.5f64.exp()).abs() < 1e-12);
     }

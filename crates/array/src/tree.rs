@@ -397,6 +397,23 @@ macro_rules! leafless {
     )*};
 }
 leafless!(
-    bool, char, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, String, &'static str,
-    DType, crate::Device, crate::random::Stream
+    bool,
+    char,
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    isize,
+    f32,
+    f64,
+    String,
+    &'static str,
+    DType,
+    crate::Device,
+    crate::random::Stream
 );

@@ -1,1 +1,40 @@
-//! TBD
+//! Smooth optimization on derivatives of any order.
+//!
+//! One crate re-exports the whole: [`array`](mod@array) (arrays, trees, transformations), [`nn`] (layers, losses, models, weight files),
+//! [`data`] (data sets, batches), [`optim`] (training optimizers, minimizers), [`run`] (recipes, the loop, reports). The
+//! [`registry`] holds every method and recipe; the command `lisse` runs them.
+//!
+//! ```
+//! use lisse::{Array, grad, hvp};
+//! let f = |x: &Array| (x.square() * x).sum_all();
+//! let x = Array::from_slice(&[1.0f64, 2.0], &[2]);
+//! assert_eq!(grad(f)(&x).to_vec::<f64>(), [3.0, 12.0]);
+//! assert_eq!(hvp(f, &x, &Array::ones(&[2], x.dtype())).to_vec::<f64>(), [6.0, 12.0]);
+//! ```
+
+pub use lisse_array as array;
+pub use lisse_data as data;
+pub use lisse_nn as nn;
+pub use lisse_optim as optim;
+pub use lisse_run as run;
+
+pub use lisse_array::{
+    Array, DType, Device, Stream, Tree, checkpoint, custom_vjp, grad, hessian, hvp, jacobian, jvp, per_example_grad,
+    value_and_grad, value_and_grad_aux, value_grad_hvp, vjp,
+};
+pub use lisse_optim::minimize;
+
+/// Every method, recipe and recipe kind of this build.
+pub fn registry() -> run::Registry {
+    let mut registry = run::Registry::new();
+    optim::recipes::register(&mut registry);
+    registry
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_recipe_fits_its_kind_and_every_name_exists() {
+        super::registry().check().unwrap();
+    }
+}

@@ -26,7 +26,11 @@ impl<'a, T: burn_backend::Element + bytemuck::Pod> Operand<'a, T> {
         let rank = s.len();
         let lead = batch.len() + 2 - rank;
         let stride = |i: usize| {
-            if i < lead || (s[i - lead] == 1 && batch[i] != 1) { 0 } else { strides[i - lead] as usize }
+            if i < lead || (s[i - lead] == 1 && batch[i] != 1) {
+                0
+            } else {
+                strides[i - lead] as usize
+            }
         };
         Operand {
             data: t.storage::<T>(),
@@ -94,7 +98,8 @@ where
     };
     let work = m * n * k;
     if count == 1 || work >= PARALLEL_FROM * 8 {
-        let parallelism = if work >= PARALLEL_FROM { Parallelism::Rayon(0) } else { Parallelism::None };
+        let parallelism =
+            if work >= PARALLEL_FROM { Parallelism::Rayon(0) } else { Parallelism::None };
         for i in 0..count {
             // SAFETY: matrix i of the output lies within the capacity.
             one(i, unsafe { out.as_mut_ptr().add(i * m * n) }, parallelism);

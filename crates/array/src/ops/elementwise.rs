@@ -43,7 +43,12 @@ pub(crate) fn cast(x: &Storage, to: DType) -> Storage {
 
 #[track_caller]
 fn check_float(operation: &str, x: &Array) {
-    assert!(x.dtype().is_float(), "{operation}: needs floats, got {} of shape {:?}", x.dtype(), x.shape());
+    assert!(
+        x.dtype().is_float(),
+        "{operation}: needs floats, got {} of shape {:?}",
+        x.dtype(),
+        x.shape()
+    );
 }
 
 /// A unary operation on a borrowed operand.
@@ -147,7 +152,8 @@ unary_methods! {
 /// `Phi(x) + x phi(x)`
 fn gelu_slope(x: &Array) -> Array {
     let cdf = ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5;
-    let density = (x.square() * -0.5).exp() * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
+    let density = (x.square() * -0.5).exp()
+        * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
     cdf + x * density
 }
 
@@ -219,7 +225,11 @@ impl Array {
             move |ct, out| {
                 // x^p ln x tends to 0 with x for p > 0.
                 let zero = x2.equal(&x2.zeros_like());
-                let log = Array::select(&zero, &x2.zeros_like(), &Array::select(&zero, &x2.ones_like(), &x2).ln());
+                let log = Array::select(
+                    &zero,
+                    &x2.zeros_like(),
+                    &Array::select(&zero, &x2.ones_like(), &x2).ln(),
+                );
                 (ct * (out.attach(&kept) * log)).unbroadcast(&sp)
             },
         )
@@ -320,8 +330,11 @@ impl Array {
             a.dtype(),
             b.dtype()
         );
-        let storage = match (condition.storage().clone(), a.storage().clone(), b.storage().clone()) {
-            (Storage::Cpu(c), Storage::Cpu(a), Storage::Cpu(b)) => Storage::Cpu(cpu::select(c, a, b)),
+        let storage = match (condition.storage().clone(), a.storage().clone(), b.storage().clone())
+        {
+            (Storage::Cpu(c), Storage::Cpu(a), Storage::Cpu(b)) => {
+                Storage::Cpu(cpu::select(c, a, b))
+            }
             #[cfg(feature = "gpu")]
             (Storage::Gpu(c), Storage::Gpu(a), Storage::Gpu(b)) => crate::gpu::select(c, a, b),
             #[cfg(feature = "gpu")]
@@ -335,9 +348,15 @@ impl Array {
         let (sa, sb) = (a.shape().to_vec(), b.shape().to_vec());
         value.derive2(
             a,
-            move |ct, _| Array::select(&c1, &ct, &Array::zeros(&[], ct.dtype()).to_device(ct.device())).unbroadcast(&sa),
+            move |ct, _| {
+                Array::select(&c1, &ct, &Array::zeros(&[], ct.dtype()).to_device(ct.device()))
+                    .unbroadcast(&sa)
+            },
             b,
-            move |ct, _| Array::select(&c2, &Array::zeros(&[], ct.dtype()).to_device(ct.device()), &ct).unbroadcast(&sb),
+            move |ct, _| {
+                Array::select(&c2, &Array::zeros(&[], ct.dtype()).to_device(ct.device()), &ct)
+                    .unbroadcast(&sb)
+            },
         )
     }
 }
@@ -504,7 +523,11 @@ operators! {
 impl Neg for Array {
     type Output = Array;
     fn neg(self) -> Array {
-        if self.is_tracked() { Array::neg(&self) } else { Array::untracked(run_unary(Unary::Neg, self.into_parts().0)) }
+        if self.is_tracked() {
+            Array::neg(&self)
+        } else {
+            Array::untracked(run_unary(Unary::Neg, self.into_parts().0))
+        }
     }
 }
 impl Neg for &Array {
@@ -547,4 +570,3 @@ comparisons! {
     /// Where `self >= other`
     greater_equal GreaterEqual;
 }
-

@@ -21,7 +21,10 @@ impl Array {
     #[track_caller]
     pub fn matmul(&self, other: &Array) -> Array {
         let (a, b) = (self.shape(), other.shape());
-        assert!(!a.is_empty() && !b.is_empty(), "matmul: scalars have no matrix product: {a:?} x {b:?}");
+        assert!(
+            !a.is_empty() && !b.is_empty(),
+            "matmul: scalars have no matrix product: {a:?} x {b:?}"
+        );
         assert!(
             self.dtype() == other.dtype(),
             "matmul: dtypes differ: {} {a:?} x {} {b:?}",

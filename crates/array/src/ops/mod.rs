@@ -3,14 +3,21 @@
 //! Every rule is written in `Array` operations, so that derivatives of derivatives need no further rules.
 
 mod conv;
+mod einsum;
 mod elementwise;
+mod fft;
 mod grid_sample;
+mod index;
 mod interpolate;
+mod logical;
 mod matmul;
+mod pad;
 mod pool;
 mod reduce;
 mod resample;
 mod scan;
+mod softmax;
+mod sort;
 mod view;
 
 pub use conv::Conv;
@@ -18,6 +25,7 @@ pub use grid_sample::GridPadding;
 pub use interpolate::Interpolation;
 pub use pool::Pool;
 pub(crate) use elementwise::cast;
+pub use pad::Pad;
 
 use crate::Array;
 use crate::shape;

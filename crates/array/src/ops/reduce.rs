@@ -18,7 +18,8 @@ fn run(op: Reduce, x: &Array, axes: &[usize]) -> Array {
 impl Array {
     /// Removes the given axes of size one.
     pub(crate) fn drop_axes(&self, axes: &[usize]) -> Array {
-        let kept: Dims = (0..self.rank()).filter(|i| !axes.contains(i)).map(|i| self.shape()[i]).collect();
+        let kept: Dims =
+            (0..self.rank()).filter(|i| !axes.contains(i)).map(|i| self.shape()[i]).collect();
         self.reshape(&signed(&kept))
     }
 
@@ -65,7 +66,9 @@ impl Array {
             let ones = front.narrow(-1, 0, 1).ones_like();
             let before = Array::cat(&[&ones, &front.narrow(-1, 0, count - 1)], -1).cumprod(-1);
             let reversed = front.flip(&[-1]);
-            let after = Array::cat(&[&ones, &reversed.narrow(-1, 0, count - 1)], -1).cumprod(-1).flip(&[-1]);
+            let after = Array::cat(&[&ones, &reversed.narrow(-1, 0, count - 1)], -1)
+                .cumprod(-1)
+                .flip(&[-1]);
             before * after
         };
         others.restore_from_end(self.shape(), axes)

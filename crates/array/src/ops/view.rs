@@ -5,11 +5,11 @@ use std::ops::Range;
 use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn_backend::{Shape, Slice};
 
+use crate::Array;
 use crate::ops::signed;
 use crate::shape::{self, Dims};
 use crate::storage::{Storage, backend};
 use crate::tape::{derive_joint, tracked};
-use crate::Array;
 
 /// Calls the float, int or bool form of a backend operation, by the array's dtype.
 macro_rules! by_kind {
@@ -36,7 +36,12 @@ impl Array {
         let storage = match self.storage() {
             Storage::Cpu(t) => Storage::Cpu(reshape_cpu(t, &target)),
             #[cfg(feature = "gpu")]
-            other => by_kind!(self.dtype(), float_reshape, int_reshape, bool_reshape(other.clone(), Shape::from(&target[..]))),
+            other => by_kind!(
+                self.dtype(),
+                float_reshape,
+                int_reshape,
+                bool_reshape(other.clone(), Shape::from(&target[..]))
+            ),
         };
         let from = Dims::from(self.shape());
         Array::untracked(storage).derive(self, move |ct, _| ct.reshape(&signed(&from)))
@@ -58,7 +63,12 @@ impl Array {
         let storage = match self.storage() {
             Storage::Cpu(t) => Storage::Cpu(t.permute(&axes)),
             #[cfg(feature = "gpu")]
-            other => by_kind!(self.dtype(), float_permute, int_permute, bool_permute(other.clone(), &axes)),
+            other => by_kind!(
+                self.dtype(),
+                float_permute,
+                int_permute,
+                bool_permute(other.clone(), &axes)
+            ),
         };
         Array::untracked(storage).derive(self, move |ct, _| ct.permute(&signed(&inverse)))
     }
@@ -66,7 +76,8 @@ impl Array {
     /// Swaps two axes. A view.
     #[track_caller]
     pub fn swap_axes(&self, a: isize, b: isize) -> Array {
-        let (a, b) = (shape::axis("swap_axes", a, self.shape()), shape::axis("swap_axes", b, self.shape()));
+        let (a, b) =
+            (shape::axis("swap_axes", a, self.shape()), shape::axis("swap_axes", b, self.shape()));
         let mut order: Dims = (0..self.rank()).collect();
         order.swap(a, b);
         self.permute(&signed(&order))
@@ -86,11 +97,20 @@ impl Array {
             return self.clone();
         }
         let reached = shape::broadcast("expand", self.shape(), shape);
-        assert!(reached[..] == *shape, "expand: shape {:?} does not expand to {shape:?}", self.shape());
+        assert!(
+            reached[..] == *shape,
+            "expand: shape {:?} does not expand to {shape:?}",
+            self.shape()
+        );
         let lead = shape.len() - self.rank();
         let full: Dims = std::iter::repeat_n(1, lead).chain(self.shape().iter().copied()).collect();
         let aligned = if lead == 0 { self.clone() } else { self.reshape(&signed(&full)) };
-        let storage = by_kind!(self.dtype(), float_expand, int_expand, bool_expand(aligned.storage().clone(), Shape::from(shape)));
+        let storage = by_kind!(
+            self.dtype(),
+            float_expand,
+            int_expand,
+            bool_expand(aligned.storage().clone(), Shape::from(shape))
+        );
         let from = Dims::from(aligned.shape());
         Array::untracked(storage).derive(&aligned, move |ct, _| ct.unbroadcast(&from))
     }
@@ -100,7 +120,11 @@ impl Array {
     pub fn unsqueeze(&self, axis: isize) -> Array {
         let mut shape = signed(self.shape());
         let at = if axis < 0 { axis + self.rank() as isize + 1 } else { axis };
-        assert!((0..=self.rank() as isize).contains(&at), "unsqueeze: axis {axis} is out of range for shape {:?}", self.shape());
+        assert!(
+            (0..=self.rank() as isize).contains(&at),
+            "unsqueeze: axis {axis} is out of range for shape {:?}",
+            self.shape()
+        );
         shape.insert(at as usize, 1);
         self.reshape(&shape)
     }
@@ -109,7 +133,11 @@ impl Array {
     #[track_caller]
     pub fn squeeze(&self, axis: isize) -> Array {
         let at = shape::axis("squeeze", axis, self.shape());
-        assert!(self.shape()[at] == 1, "squeeze: axis {axis} of shape {:?} is not of size 1", self.shape());
+        assert!(
+            self.shape()[at] == 1,
+            "squeeze: axis {axis} of shape {:?} is not of size 1",
+            self.shape()
+        );
         self.drop_axes(&[at])
     }
 
@@ -127,9 +155,11 @@ impl Array {
             );
         }
         let storage = match self.storage() {
-            Storage::Cpu(t) => Storage::Cpu(full.iter().enumerate().fold(t.clone(), |t, (axis, r)| {
-                if r.len() == shape[axis] { t } else { t.narrow(axis, r.start, r.len()) }
-            })),
+            Storage::Cpu(t) => {
+                Storage::Cpu(full.iter().enumerate().fold(t.clone(), |t, (axis, r)| {
+                    if r.len() == shape[axis] { t } else { t.narrow(axis, r.start, r.len()) }
+                }))
+            }
             #[cfg(feature = "gpu")]
             other => {
                 let slices = burn_slices(&full);
@@ -225,7 +255,12 @@ impl Array {
     #[track_caller]
     pub fn flip(&self, axes: &[isize]) -> Array {
         let resolved: Dims = axes.iter().map(|&a| shape::axis("flip", a, self.shape())).collect();
-        let storage = by_kind!(self.dtype(), float_flip, int_flip, bool_flip(self.storage().clone(), &resolved));
+        let storage = by_kind!(
+            self.dtype(),
+            float_flip,
+            int_flip,
+            bool_flip(self.storage().clone(), &resolved)
+        );
         let axes = axes.to_vec();
         Array::untracked(storage).derive(self, move |ct, _| ct.flip(&axes))
     }

@@ -1,0 +1,1 @@
+//! Operations on GPU tensors through the dispatching Burn backend.

@@ -1,0 +1,95 @@
+//! Adam and AdamW.
+
+use lisse_array::{Array, Tree};
+use serde::{Deserialize, Serialize};
+
+use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
+use crate::{Groups, Schedule};
+
+/// Adam (Kingma and Ba, 2015), and AdamW (Loshchilov and Hutter, 2019) with `decoupled` weight decay:
+/// `m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; x -= rate m^ / (sqrt(v^) + eps)`, where the hats divide by `1 - b^t`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adam {
+    /// Learning rate.
+    pub learning_rate: Schedule,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Weight decay: an L2 penalty, or `x -= rate decay x` if decoupled.
+    pub weight_decay: f64,
+    /// Whether the weight decay bypasses the moments.
+    pub decoupled: bool,
+    /// Settings for parts of the model.
+    pub groups: Groups,
+}
+
+impl Adam {
+    /// Adam with the paper's defaults and no weight decay.
+    pub fn new(learning_rate: impl Into<Schedule>) -> Adam {
+        Adam {
+            learning_rate: learning_rate.into(),
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            decoupled: false,
+            groups: Groups::default(),
+        }
+    }
+
+    /// AdamW.
+    pub fn decoupled(learning_rate: impl Into<Schedule>, weight_decay: f64) -> Adam {
+        Adam { weight_decay, decoupled: true, ..Adam::new(learning_rate) }
+    }
+}
+
+impl<P: Tree> Optimizer<P> for Adam {
+    fn init(&self, params: &P) -> State<P> {
+        State::new().with("mean", params.zeros_like()).with("square", params.zeros_like())
+    }
+
+    fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
+        let (loss, gradient) = oracle.value_and_grad(params);
+        let rate = self.learning_rate.at(state.step);
+        state.step += 1;
+        let settings = self.groups.settings(params, rate, self.weight_decay);
+        let mean = state.trees.remove("mean").expect("made by init");
+        let square = state.trees.remove("square").expect("made by init");
+        let mut updated: [Vec<Array>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        let leaves = params.leaves().into_iter().zip(gradient.leaves()).zip(mean.leaves()).zip(square.leaves());
+        for ((((x, g), m), v), s) in leaves.zip(&settings) {
+            let new = if s.trained {
+                self.update(state.step, [x, g, m, v], s.learning_rate, s.weight_decay)
+            } else {
+                [x.clone(), m.clone(), v.clone()]
+            };
+            for (list, array) in updated.iter_mut().zip(new) {
+                list.push(array);
+            }
+        }
+        let [x, m, v] = updated;
+        state.trees.insert("mean".into(), mean.with_leaves(m));
+        state.trees.insert("square".into(), square.with_leaves(v));
+        *params = params.with_leaves(x);
+        StepInfo { loss, learning_rate: rate, metrics: Vec::new() }
+    }
+}
+
+impl Adam {
+    fn update(&self, step: u64, [x, g, m, v]: [&Array; 4], rate: f64, decay: f64) -> [Array; 3] {
+        let power = |b: f64| 1.0 - b.powf(step as f64);
+        let (g, x) = match (decay != 0.0, self.decoupled) {
+            (true, true) => (g.clone(), x * (1.0 - rate * decay)),
+            (true, false) => (g.add_scaled(decay, x), x.clone()),
+            _ => (g.clone(), x.clone()),
+        };
+        let m = m * self.beta1 + &g * (1.0 - self.beta1);
+        let v = v * self.beta2 + g.square() * (1.0 - self.beta2);
+        let root = (&v * (1.0 / power(self.beta2))).sqrt() + self.epsilon;
+        let x = x.add_scaled(-rate / power(self.beta1), &(&m / root));
+        [x, m, v]
+    }
+}

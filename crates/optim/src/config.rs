@@ -1,0 +1,289 @@
+//! Optimizers as recipes name them.
+
+use lisse_array::Tree;
+use serde::{Deserialize, Serialize};
+
+use crate::{AdaGrad, AdaGradNorm, Adam, Clip, Clipped, Group, Groups, Optimizer, RmsProp, Sam, Schedule, Sgd};
+
+/// An optimizer with its schedule and wrappers, as written in a recipe.
+///
+/// ```toml
+/// [method.optimizer]
+/// name = "sgd"
+/// learning_rate = 0.05
+/// momentum = 0.9
+/// [method.schedule]
+/// name = "cosine"
+/// [method.sam]
+/// rho = 0.05
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OptimizerConfig {
+    /// The rule.
+    pub optimizer: Rule,
+    /// How the learning rate changes.
+    #[serde(default)]
+    pub schedule: Decay,
+    /// Sharpness-aware minimization around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sam: Option<SamConfig>,
+    /// Bound on the gradient that the rule sees (after SAM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipConfig>,
+    /// Settings by parameter path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+}
+
+/// The optimizers by name, with the defaults of their papers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+#[allow(missing_docs)] // the fields are those of the optimizers
+pub enum Rule {
+    /// [`Sgd`]
+    Sgd {
+        learning_rate: f64,
+        #[serde(default)]
+        momentum: f64,
+        #[serde(default)]
+        nesterov: bool,
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// [`Adam`]
+    Adam {
+        learning_rate: f64,
+        #[serde(default = "beta1")]
+        beta1: f64,
+        #[serde(default = "beta2")]
+        beta2: f64,
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// [`Adam`] with decoupled weight decay
+    Adamw {
+        learning_rate: f64,
+        #[serde(default = "beta1")]
+        beta1: f64,
+        #[serde(default = "beta2")]
+        beta2: f64,
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        #[serde(default = "decoupled_decay")]
+        weight_decay: f64,
+    },
+    /// [`RmsProp`]
+    Rmsprop {
+        learning_rate: f64,
+        #[serde(default = "square_decay")]
+        decay: f64,
+        #[serde(default)]
+        momentum: f64,
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// [`AdaGrad`]
+    Adagrad {
+        learning_rate: f64,
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// [`AdaGradNorm`]
+    AdagradNorm {
+        learning_rate: f64,
+        #[serde(default = "initial_norm")]
+        initial: f64,
+    },
+}
+
+fn beta1() -> f64 {
+    0.9
+}
+fn beta2() -> f64 {
+    0.999
+}
+fn epsilon() -> f64 {
+    1e-8
+}
+fn decoupled_decay() -> f64 {
+    0.01
+}
+fn square_decay() -> f64 {
+    0.99
+}
+fn initial_norm() -> f64 {
+    0.01
+}
+
+/// How the learning rate falls from the rule's own.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+#[allow(missing_docs)] // the fields are those of `Schedule`
+pub enum Decay {
+    /// Not at all
+    #[default]
+    Constant,
+    /// By a factor now and then
+    Step { every: u64, factor: f64 },
+    /// Along half a cosine to `floor`
+    Cosine {
+        #[serde(default)]
+        warmup: u64,
+        #[serde(default)]
+        floor: f64,
+    },
+    /// Linearly to zero
+    LinearToZero {
+        #[serde(default)]
+        warmup: u64,
+    },
+    /// Up at first, then not at all
+    Warmup { warmup: u64 },
+}
+
+/// Sharpness-aware minimization in a recipe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SamConfig {
+    /// Radius of the ball.
+    pub rho: f64,
+    /// ASAM: measure the ball relative to the parameters.
+    #[serde(default)]
+    pub adaptive: bool,
+}
+
+/// Gradient clipping in a recipe: exactly one of the two.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClipConfig {
+    /// Largest global norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<f64>,
+    /// Largest absolute entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+}
+
+/// A key whose value is out of range, and what would be right.
+pub struct OutOfRange {
+    /// Key below the optimizer's table: `sam.rho`.
+    pub key: String,
+    /// What was expected.
+    pub expected: &'static str,
+}
+
+impl OptimizerConfig {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// The first value out of range.
+    pub fn validate(&self) -> Result<(), OutOfRange> {
+        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
+        let fraction = |v: f64| (0.0..1.0).contains(&v);
+        let positive = |v: f64| v > 0.0 && v.is_finite();
+        if !positive(self.optimizer.learning_rate()) {
+            return fail("optimizer.learning_rate", "a number above 0");
+        }
+        match self.optimizer {
+            Rule::Sgd { momentum, nesterov, .. } => {
+                if !fraction(momentum) {
+                    return fail("optimizer.momentum", "a number from 0 to below 1");
+                }
+                if nesterov && momentum == 0.0 {
+                    return fail("optimizer.nesterov", "false, or a momentum above 0");
+                }
+            }
+            Rule::Adam { beta1, beta2, .. } | Rule::Adamw { beta1, beta2, .. } => {
+                if !fraction(beta1) {
+                    return fail("optimizer.beta1", "a number from 0 to below 1");
+                }
+                if !fraction(beta2) {
+                    return fail("optimizer.beta2", "a number from 0 to below 1");
+                }
+            }
+            Rule::Rmsprop { decay, .. } if !fraction(decay) => {
+                return fail("optimizer.decay", "a number from 0 to below 1");
+            }
+            Rule::AdagradNorm { initial, .. } if !positive(initial) => {
+                return fail("optimizer.initial", "a number above 0");
+            }
+            _ => {}
+        }
+        if let Some(sam) = &self.sam
+            && !(sam.rho >= 0.0 && sam.rho.is_finite())
+        {
+            return fail("sam.rho", "a number of at least 0");
+        }
+        match &self.clip {
+            Some(ClipConfig { norm: Some(_), value: Some(_) } | ClipConfig { norm: None, value: None }) => {
+                fail("clip", "either `norm` or `value`")
+            }
+            Some(ClipConfig { norm: Some(v), .. }) if !positive(*v) => fail("clip.norm", "a number above 0"),
+            Some(ClipConfig { value: Some(v), .. }) if !positive(*v) => fail("clip.value", "a number above 0"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The optimizer for a training of `total` steps.
+    pub fn build<P: Tree + 'static>(&self, total: u64) -> Box<dyn Optimizer<P>> {
+        let schedule = self.schedule.build(self.optimizer.learning_rate(), total);
+        let rule = self.optimizer.build(schedule, Groups(self.groups.clone()));
+        let clip = self.clip.as_ref().and_then(|c| c.norm.map(Clip::Norm).or(c.value.map(Clip::Value)));
+        let clipped: Box<dyn Optimizer<P>> = match clip {
+            Some(clip) => Box::new(Clipped { clip, inner: rule }),
+            None => rule,
+        };
+        match &self.sam {
+            Some(SamConfig { rho, adaptive: true }) => Box::new(Sam::adaptive(*rho, clipped)),
+            Some(SamConfig { rho, adaptive: false }) => Box::new(Sam::new(*rho, clipped)),
+            None => clipped,
+        }
+    }
+}
+
+impl Rule {
+    /// The learning rate at its highest.
+    pub fn learning_rate(&self) -> f64 {
+        match *self {
+            Rule::Sgd { learning_rate, .. }
+            | Rule::Adam { learning_rate, .. }
+            | Rule::Adamw { learning_rate, .. }
+            | Rule::Rmsprop { learning_rate, .. }
+            | Rule::Adagrad { learning_rate, .. }
+            | Rule::AdagradNorm { learning_rate, .. } => learning_rate,
+        }
+    }
+
+    fn build<P: Tree + 'static>(&self, learning_rate: Schedule, groups: Groups) -> Box<dyn Optimizer<P>> {
+        match *self {
+            Rule::Sgd { momentum, nesterov, weight_decay, .. } => {
+                Box::new(Sgd { learning_rate, momentum, nesterov, weight_decay, groups })
+            }
+            Rule::Adam { beta1, beta2, epsilon, weight_decay, .. } => {
+                Box::new(Adam { learning_rate, beta1, beta2, epsilon, weight_decay, decoupled: false, groups })
+            }
+            Rule::Adamw { beta1, beta2, epsilon, weight_decay, .. } => {
+                Box::new(Adam { learning_rate, beta1, beta2, epsilon, weight_decay, decoupled: true, groups })
+            }
+            Rule::Rmsprop { decay, momentum, weight_decay, .. } => {
+                Box::new(RmsProp { decay, momentum, weight_decay, groups, ..RmsProp::new(learning_rate) })
+            }
+            Rule::Adagrad { weight_decay, .. } => {
+                Box::new(AdaGrad { weight_decay, groups, ..AdaGrad::new(learning_rate) })
+            }
+            Rule::AdagradNorm { initial, .. } => Box::new(AdaGradNorm { learning_rate, initial, groups }),
+        }
+    }
+}
+
+impl Decay {
+    fn build(&self, peak: f64, total: u64) -> Schedule {
+        match *self {
+            Decay::Constant => Schedule::Constant { rate: peak },
+            Decay::Step { every, factor } => Schedule::Step { peak, every, factor },
+            Decay::Cosine { warmup, floor } => Schedule::Cosine { peak, warmup, total, floor },
+            Decay::LinearToZero { warmup } => Schedule::LinearToZero { peak, warmup, total },
+            Decay::Warmup { warmup } => Schedule::Warmup { peak, warmup },
+        }
+    }
+}

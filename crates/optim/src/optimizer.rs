@@ -1,0 +1,132 @@
+//! What an optimizer is, and what it may ask of a problem.
+
+use std::collections::BTreeMap;
+
+use lisse_array::{Array, Path, Segment, Tree, hvp, value_and_grad};
+use serde::{Deserialize, Serialize};
+
+/// What an optimizer may ask of the problem, at ANY point: line searches, SAM and surrogates need more than the gradient at the
+/// current parameters.
+pub trait Oracle<P> {
+    /// Loss and gradient.
+    fn value_and_grad(&mut self, params: &P) -> (f64, P);
+
+    /// Loss alone.
+    fn value(&mut self, params: &P) -> f64;
+
+    /// Exact Hessian-vector product.
+    fn hvp(&mut self, params: &P, v: &P) -> P;
+
+    /// Gradients of each example's loss, stacked along a new leading axis of every leaf; `None` if the loss is not a mean over
+    /// examples or the problem does not tell them apart.
+    fn per_example_grads(&mut self, params: &P) -> Option<P> {
+        let _ = params;
+        None
+    }
+}
+
+/// The oracle of a differentiable scalar function.
+pub struct LossOracle<F>(
+    /// The loss; must return one float.
+    pub F,
+);
+
+impl<P: Tree, F: Fn(&P) -> Array> Oracle<P> for LossOracle<F> {
+    fn value_and_grad(&mut self, params: &P) -> (f64, P) {
+        let (value, gradient) = value_and_grad(&self.0)(params);
+        (value.item(), gradient)
+    }
+
+    fn value(&mut self, params: &P) -> f64 {
+        (self.0)(params).item()
+    }
+
+    fn hvp(&mut self, params: &P, v: &P) -> P {
+        hvp(&self.0, params, v)
+    }
+}
+
+/// What one step tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepInfo {
+    /// Loss at the parameters before the step.
+    pub loss: f64,
+    /// Learning rate that was used.
+    pub learning_rate: f64,
+    /// Further named figures: gradient norm before clipping, sharpness, ...
+    pub metrics: Vec<(&'static str, f64)>,
+}
+
+/// An optimizer's memory: trees shaped like the parameters and numbers, by name, so that every optimizer's state is saved,
+/// resumed and moved in the same way.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(bound(serialize = "P: Serialize", deserialize = "P: serde::de::DeserializeOwned"))]
+pub struct State<P> {
+    /// Steps taken.
+    pub step: u64,
+    /// Moments and other trees shaped like the parameters.
+    pub trees: BTreeMap<String, P>,
+    /// Single numbers.
+    pub numbers: BTreeMap<String, f64>,
+}
+
+impl<P> State<P> {
+    /// A state before the first step, without memory.
+    pub fn new() -> State<P> {
+        State { step: 0, trees: BTreeMap::new(), numbers: BTreeMap::new() }
+    }
+
+    /// Adds a named tree.
+    pub fn with(mut self, name: &str, tree: P) -> State<P> {
+        self.trees.insert(name.to_string(), tree);
+        self
+    }
+}
+
+impl<P: Tree> Tree for State<P> {
+    fn visit<'a>(&'a self, path: &mut Path, f: &mut dyn FnMut(&Path, &'a Array)) {
+        path.enter(Segment::Field("trees"));
+        self.trees.visit(path, f);
+        path.leave();
+    }
+    fn rebuild(&self, path: &mut Path, f: &mut dyn FnMut(&Path, &Array) -> Array) -> Self {
+        path.enter(Segment::Field("trees"));
+        let trees = self.trees.rebuild(path, f);
+        path.leave();
+        State { step: self.step, trees, numbers: self.numbers.clone() }
+    }
+}
+
+/// A rule that improves parameters step by step.
+///
+/// Wrappers ([`Sam`](crate::Sam), [`Clipped`](crate::Clipped)) change what the inner optimizer sees of the oracle, so they
+/// compose with any optimizer and each other.
+///
+/// ```
+/// use lisse_array::{Array, Tree};
+/// use lisse_optim::{Adam, LossOracle, Optimizer, Sam};
+/// let optimizer = Sam::new(0.05, Adam::new(0.1));
+/// let mut x = Array::from_slice(&[3.0f64, -2.0], &[2]);
+/// let mut state = optimizer.init(&x);
+/// let mut oracle = LossOracle(|x: &Array| x.square().sum_all());
+/// for _ in 0..200 {
+///     optimizer.step(&mut x, &mut state, &mut oracle);
+/// }
+/// assert!(x.norm() < 0.1);
+/// ```
+pub trait Optimizer<P: Tree> {
+    /// Memory before the first step.
+    fn init(&self, params: &P) -> State<P>;
+
+    /// One update of `params` in place.
+    fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo;
+}
+
+impl<P: Tree, O: Optimizer<P> + ?Sized> Optimizer<P> for Box<O> {
+    fn init(&self, params: &P) -> State<P> {
+        (**self).init(params)
+    }
+    fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
+        (**self).step(params, state, oracle)
+    }
+}

@@ -1,0 +1,422 @@
+//! Training a classifier, arm against arm: accuracy, curves, and how sharp the solutions are.
+
+use lisse_array::{Array, DType, Stream, Tree, hvp, value_and_grad};
+use lisse_data::{Batches, Dataset, label_noise};
+use lisse_nn::models::{Mlp, MlpConfig, SmallConvNet, SmallConvNetConfig};
+use lisse_nn::{Context, losses};
+use lisse_run::report::{Axis, Picture};
+use lisse_run::{
+    Arm, Audit, Error, Experiment, Finals, Invalid, Process, Ranks, RecipeKind, Setup, Step, Stop, Watch,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::config::OptimizerConfig;
+use crate::landscape;
+use crate::optimizer::{Optimizer, Oracle, State};
+use crate::spectrum::lanczos;
+
+/// `kind = "classify"`: every arm trains the same network on the same data with its own optimizer.
+pub struct Classify;
+
+/// The schema of a classification recipe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// What to learn from.
+    pub data: DataConfig,
+    /// The network.
+    pub model: ModelConfig,
+    /// How it is trained.
+    pub method: OptimizerConfig,
+    /// How long.
+    pub training: TrainingConfig,
+    /// What to measure of the solution's surroundings; nothing if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharpness: Option<SharpnessConfig>,
+}
+
+/// What to learn from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DataConfig {
+    /// A bundled data set with classes.
+    pub name: String,
+    /// Share of the examples kept for testing.
+    #[serde(default = "quarter")]
+    pub test_fraction: f64,
+    /// Share of the training labels replaced by wrong ones.
+    #[serde(default)]
+    pub label_noise: f64,
+}
+
+fn quarter() -> f64 {
+    0.25
+}
+
+/// The network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ModelConfig {
+    /// Two 3x3 convolutions with pooling, two dense layers.
+    Conv {
+        /// Channels of the two convolutions.
+        channels: [usize; 2],
+        /// Width of the hidden dense layer.
+        hidden: usize,
+    },
+    /// Dense layers with ReLU.
+    Mlp {
+        /// Widths of the hidden layers.
+        hidden: Vec<usize>,
+    },
+}
+
+/// How long to train.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrainingConfig {
+    /// Passes over the training examples.
+    pub epochs: u64,
+    /// Examples per step.
+    pub batch_size: usize,
+}
+
+/// What to measure around the solution.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SharpnessConfig {
+    /// Most Hessian-vector products for the largest eigenvalue.
+    pub products: usize,
+    /// Half-width of the slices, in units of the filters' norms.
+    pub radius: f64,
+    /// Points along the line slice.
+    pub line_points: usize,
+    /// Points along each side of the plane slice.
+    pub plane_points: usize,
+}
+
+/// The network of a recipe.
+#[derive(Clone, Debug, Serialize, Deserialize, Tree)]
+pub enum Network {
+    /// See [`ModelConfig::Conv`].
+    #[tree(flatten)]
+    Conv(SmallConvNet),
+    /// See [`ModelConfig::Mlp`].
+    #[tree(flatten)]
+    Mlp(Mlp),
+}
+
+impl Network {
+    fn new(config: &ModelConfig, data: &Dataset, classes: usize, stream: Stream) -> Network {
+        let shape = data.inputs.shape();
+        match config {
+            ModelConfig::Conv { channels, hidden } => Network::Conv(SmallConvNet::new(
+                &SmallConvNetConfig {
+                    in_channels: shape[1],
+                    image_size: [shape[2], shape[3]],
+                    channels: *channels,
+                    hidden: *hidden,
+                    classes,
+                },
+                stream,
+            )),
+            ModelConfig::Mlp { hidden } => {
+                let inputs = shape[1..].iter().product();
+                let sizes: Vec<usize> =
+                    std::iter::once(inputs).chain(hidden.iter().copied()).chain([classes]).collect();
+                Network::Mlp(Mlp::new(&MlpConfig { sizes, ..MlpConfig::default() }, stream))
+            }
+        }
+    }
+
+    fn forward(&self, x: &Array, context: &Context) -> Array {
+        match self {
+            Network::Conv(net) => net.forward(x, context),
+            Network::Mlp(net) => net.forward(&x.reshape(&[x.dim(0) as isize, -1]), context),
+        }
+    }
+}
+
+impl RecipeKind for Classify {
+    type Config = Config;
+
+    fn name(&self) -> &'static str {
+        "classify"
+    }
+
+    fn validate(&self, config: &Config) -> Result<(), Invalid> {
+        let positive = |ok: bool, key: &str| if ok { Ok(()) } else { Err(Invalid::new(key, "at least 1")) };
+        positive(config.training.epochs > 0, "training.epochs")?;
+        positive(config.training.batch_size > 0, "training.batch_size")?;
+        match &config.model {
+            ModelConfig::Conv { channels, hidden } => {
+                positive(channels.iter().all(|&c| c > 0), "model.channels")?;
+                positive(*hidden > 0, "model.hidden")?;
+            }
+            ModelConfig::Mlp { hidden } => positive(hidden.iter().all(|&h| h > 0), "model.hidden")?,
+        }
+        if !(0.0..1.0).contains(&config.data.label_noise) {
+            return Err(Invalid::new("data.label_noise", "a number from 0 to below 1"));
+        }
+        if !(config.data.test_fraction > 0.0 && config.data.test_fraction < 1.0) {
+            return Err(Invalid::new("data.test_fraction", "a number between 0 and 1"));
+        }
+        if let Some(s) = &config.sharpness {
+            positive(s.products > 0, "sharpness.products")?;
+            positive(s.line_points > 2, "sharpness.line_points")?;
+            positive(s.plane_points > 2, "sharpness.plane_points")?;
+        }
+        config.method.validate().map_err(|bad| Invalid::new(format!("method.{}", bad.key), bad.expected))
+    }
+
+    fn experiment(&self, setup: &Setup, arms: Vec<Arm<Config>>) -> Result<Experiment<'static>, Error> {
+        let mut experiment = Experiment::new();
+        let mut names = Vec::new();
+        let mut trainings = Vec::new();
+        for arm in arms {
+            let training = Training::new(&arm.config, setup)?;
+            trainings.push(training.clone());
+            names.push(arm.name.clone());
+            experiment = experiment.arm(arm.name, training);
+        }
+        Ok(experiment.conclude(move |finals, watch| conclude(&names, &trainings, finals, watch)))
+    }
+
+    fn figures(&self, config: &Config) -> Option<Vec<String>> {
+        let mut names: Vec<String> =
+            ["test_accuracy", "train_accuracy", "train_loss"].map(String::from).to_vec();
+        if config.sharpness.is_some() {
+            names.extend(["largest_eigenvalue".into(), "eigenvalue_residual".into()]);
+        }
+        Some(names)
+    }
+
+    fn audit(&self, setup: &Setup, arms: Vec<Arm<Config>>) -> Result<Vec<Audit>, Error> {
+        let Some(arm) = arms.into_iter().next() else { return Ok(Vec::new()) };
+        let training = Training::new(&arm.config, setup)?;
+        let params = training.initial().map(|leaf| leaf.cast(DType::F64));
+        // A few examples: finite differences evaluate the loss a thousand times.
+        let part = training.train.select(&(0..training.train.len().min(8)).collect::<Vec<_>>()).cast(DType::F64);
+        let loss = move |net: &Network| {
+            losses::cross_entropy(&net.forward(&part.inputs, &Context::eval()), &part.targets)
+        };
+        Ok(vec![Audit::new("training loss", params, loss)])
+    }
+}
+
+/// One arm: a network, its data and its optimizer.
+#[derive(Clone)]
+struct Training {
+    config: Config,
+    train: Dataset,
+    test: Dataset,
+    classes: usize,
+    batches: Batches,
+    stream: Stream,
+    ranks: Ranks,
+}
+
+/// Where a training stands.
+#[derive(Clone, Debug, Serialize, Deserialize, Tree)]
+pub struct TrainingState {
+    network: Network,
+    optimizer: State<Network>,
+}
+
+impl Training {
+    fn new(config: &Config, setup: &Setup) -> Result<Training, Error> {
+        let stream = Stream::new(setup.seed);
+        let data = Dataset::bundled(&config.data.name).map_err(Error::other)?;
+        let classes = data.classes().ok_or_else(|| {
+            Error::message(format!("data set `{}` has no classes; a classification needs some", data.name))
+        })?;
+        if matches!(config.model, ModelConfig::Conv { .. }) && data.inputs.rank() != 4 {
+            return Err(Error::message(format!(
+                "model `conv` needs images; `{}` holds rows of {:?}: use model `mlp`",
+                data.name,
+                &data.inputs.shape()[1..]
+            )));
+        }
+        let data = data.cast(DType::F32);
+        let (train, test) =
+            data.train_test(config.data.test_fraction, &stream.child("split")).map_err(Error::other)?;
+        let noise = stream.child("label noise");
+        let noisy = label_noise(&train.targets, config.data.label_noise, classes, &noise).map_err(Error::other)?;
+        let train = train.with_targets(noisy.labels).map_err(Error::other)?;
+        let batches =
+            Batches::new(train.len(), config.training.batch_size).map_err(Error::other)?.shuffled(&stream);
+        let (train, test) = (train.to_device(setup.device), test.to_device(setup.device));
+        Ok(Training { config: config.clone(), train, test, classes, batches, stream, ranks: setup.ranks.clone() })
+    }
+
+    fn steps(&self) -> u64 {
+        self.config.training.epochs * self.batches.per_epoch() as u64
+    }
+
+    fn initial(&self) -> Network {
+        Network::new(&self.config.model, &self.train, self.classes, self.stream.child("init"))
+    }
+
+    fn optimizer(&self) -> Box<dyn Optimizer<Network>> {
+        self.config.method.build(self.steps())
+    }
+
+    fn train_loss(&self, network: &Network) -> Array {
+        let logits = network.forward(&self.train.inputs, &Context::eval());
+        losses::cross_entropy(&logits, &self.train.targets)
+    }
+}
+
+/// Share of the examples whose largest logit is their label.
+fn accuracy(network: &Network, data: &Dataset) -> f64 {
+    let guess = network.forward(&data.inputs, &Context::eval()).argmax(1);
+    guess.equal(&data.targets.cast(guess.dtype())).cast(DType::F64).mean_all().item()
+}
+
+/// Loss and gradient of one batch, each rank on its share of the examples.
+struct BatchOracle<'a> {
+    inputs: Array,
+    targets: Array,
+    batch_size: usize,
+    context: &'a Context,
+    ranks: &'a Ranks,
+}
+
+impl BatchOracle<'_> {
+    /// This rank's part of the batch's mean loss.
+    fn loss(&self, network: &Network) -> Array {
+        let logits = network.forward(&self.inputs, self.context);
+        let share = self.inputs.dim(0) as f64 / self.batch_size as f64;
+        losses::cross_entropy(&logits, &self.targets) * share
+    }
+
+    fn has_examples(&self) -> bool {
+        self.inputs.dim(0) > 0
+    }
+}
+
+impl Oracle<Network> for BatchOracle<'_> {
+    fn value_and_grad(&mut self, params: &Network) -> (f64, Network) {
+        let (value, gradient) = if self.has_examples() {
+            let (value, gradient) = value_and_grad(|net: &Network| self.loss(net))(params);
+            (value.item(), gradient)
+        } else {
+            (0.0, params.zeros_like())
+        };
+        (self.ranks.sum(value), self.ranks.all_reduce_tree(&gradient))
+    }
+    fn value(&mut self, params: &Network) -> f64 {
+        self.ranks.sum(if self.has_examples() { self.loss(params).item() } else { 0.0 })
+    }
+    fn hvp(&mut self, params: &Network, v: &Network) -> Network {
+        let own = if self.has_examples() {
+            hvp(|net: &Network| self.loss(net), params, v)
+        } else {
+            params.zeros_like()
+        };
+        self.ranks.all_reduce_tree(&own)
+    }
+}
+
+impl Process for Training {
+    type State = TrainingState;
+
+    fn start(&self) -> Result<TrainingState, Error> {
+        let network = self.initial();
+        let unused = unmatched_group(&self.config.method, &network);
+        if let Some(pattern) = unused {
+            return Err(Error::message(format!("method.groups: pattern `{pattern}` matches no parameter")));
+        }
+        let optimizer = self.optimizer().init(&network);
+        Ok(TrainingState { network, optimizer })
+    }
+
+    fn advance(&self, state: &mut TrainingState, watch: &mut Watch) -> Result<Step, Error> {
+        let step = state.optimizer.step;
+        let selection = self.batches.at(step);
+        let share = self.ranks.share(selection.indices.len());
+        let part = self.train.select(&selection.indices[share]);
+        let context = Context::train(self.stream.child("dropout").at(step));
+        let mut oracle = BatchOracle {
+            inputs: part.inputs,
+            targets: part.targets,
+            batch_size: selection.indices.len(),
+            context: &context,
+            ranks: &self.ranks,
+        };
+        let info = self.optimizer().step(&mut state.network, &mut state.optimizer, &mut oracle);
+        context.apply_updates(&mut state.network);
+        watch.metric("train.loss", info.loss);
+        for (name, value) in info.metrics {
+            watch.metric(&format!("train.{name}"), value);
+        }
+        if (step + 1).is_multiple_of(self.batches.per_epoch() as u64) {
+            watch.metric("test.accuracy", accuracy(&state.network, &self.test));
+        }
+        Ok(if step + 1 == self.steps() { Step::Done(Stop::Completed) } else { Step::Continue })
+    }
+
+    fn finish(&self, state: &TrainingState, watch: &mut Watch) -> Result<(), Error> {
+        watch.figure("test_accuracy", accuracy(&state.network, &self.test));
+        watch.figure("train_accuracy", accuracy(&state.network, &self.train));
+        watch.figure("train_loss", self.train_loss(&state.network).item());
+        if let Some(sharpness) = &self.config.sharpness {
+            watch.phase("largest Hessian eigenvalue", None);
+            let product = |v: &Network| hvp(|net: &Network| self.train_loss(net), &state.network, v);
+            let stream = self.stream.child("lanczos");
+            let spectrum = lanczos(product, &state.network, sharpness.products, 1e-3, stream);
+            watch.figure("largest_eigenvalue", spectrum.largest());
+            watch.figure("eigenvalue_residual", spectrum.residual);
+        }
+        Ok(())
+    }
+
+    fn total(&self) -> Option<u64> {
+        Some(self.steps())
+    }
+}
+
+/// The first group pattern that matches nothing.
+fn unmatched_group(method: &OptimizerConfig, network: &Network) -> Option<String> {
+    let groups = crate::Groups(method.groups.clone());
+    groups.unused(network).first().map(ToString::to_string)
+}
+
+/// Slices of the loss surface around every arm's solution.
+fn conclude(
+    names: &[String],
+    trainings: &[Training],
+    finals: &Finals<'_>,
+    watch: &mut Watch,
+) -> Result<(), Error> {
+    let Some(sharpness) = trainings.first().and_then(|t| t.config.sharpness.clone()) else { return Ok(()) };
+    let axis = landscape::grid(sharpness.radius, sharpness.plane_points);
+    let loss_axis = Axis::new("training loss").log();
+    let mut lines =
+        Picture::lines("The loss along a random direction", Axis::new("distance in filter norms"), loss_axis);
+    let work = sharpness.line_points + sharpness.plane_points * sharpness.plane_points;
+    watch.phase("loss surface", Some((work * names.len()) as u64));
+    for (name, training) in names.iter().zip(trainings) {
+        let Some(state) = finals.state::<Training>(name) else { continue };
+        let stream = training.stream.child("slices");
+        let first = landscape::filter_normalised(&state.network, stream.child("first"));
+        let second = landscape::filter_normalised(&state.network, stream.child("second"));
+        let mut loss = |net: &Network| -> Result<f64, Error> {
+            watch.tick()?;
+            Ok(training.train_loss(net).item())
+        };
+        let along = landscape::line(&mut loss, &state.network, &first, sharpness.radius, sharpness.line_points)?;
+        let plane =
+            landscape::plane(&mut loss, &state.network, &first, &second, sharpness.radius, sharpness.plane_points)?;
+        lines = lines.series(name.as_str(), along);
+        let heat = Picture::heat(
+            format!("The loss around the solution of {name}"),
+            Axis::new("first direction"),
+            Axis::new("second direction"),
+            axis.clone(),
+            axis.clone(),
+            // Rows of the plane step along the first direction, rows of the picture along the second.
+            (0..axis.len()).flat_map(|j| plane.iter().map(move |row| row[j])).collect(),
+        );
+        let heat = heat.value(Axis::new("training loss")).log().contours(10).mark(0.0, 0.0, "solution");
+        watch.picture(&format!("plane-{name}"), heat.into())?;
+    }
+    let caption = "Filter-normalised directions (Li et al., 2018): the same draw for every arm, scaled to its filters.";
+    watch.picture("line", lines.caption(caption).into())
+}

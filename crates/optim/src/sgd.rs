@@ -1,0 +1,82 @@
+//! Stochastic gradient descent.
+
+use lisse_array::{Array, Tree};
+use serde::{Deserialize, Serialize};
+
+use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
+use crate::{Groups, Schedule};
+
+/// Stochastic gradient descent with momentum, Nesterov's variant and L2 weight decay, as PyTorch defines them:
+/// `g += decay x; m = momentum m + g; x -= rate (nesterov ? g + momentum m : m)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sgd {
+    /// Learning rate.
+    pub learning_rate: Schedule,
+    /// Share of the last direction that is kept; 0 for none.
+    pub momentum: f64,
+    /// Whether to look ahead along the momentum.
+    pub nesterov: bool,
+    /// L2 penalty.
+    pub weight_decay: f64,
+    /// Settings for parts of the model.
+    pub groups: Groups,
+}
+
+impl Sgd {
+    /// Plain gradient steps.
+    pub fn new(learning_rate: impl Into<Schedule>) -> Sgd {
+        Sgd {
+            learning_rate: learning_rate.into(),
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+            groups: Groups::default(),
+        }
+    }
+
+    /// Keeps a share of the last direction.
+    #[must_use]
+    pub fn momentum(self, momentum: f64) -> Sgd {
+        Sgd { momentum, ..self }
+    }
+}
+
+impl<P: Tree> Optimizer<P> for Sgd {
+    fn init(&self, params: &P) -> State<P> {
+        if self.momentum == 0.0 { State::new() } else { State::new().with("momentum", params.zeros_like()) }
+    }
+
+    fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
+        let (loss, gradient) = oracle.value_and_grad(params);
+        let rate = self.learning_rate.at(state.step);
+        let settings = self.groups.settings(params, rate, self.weight_decay);
+        let momentum = state.trees.remove("momentum");
+        let old = momentum.as_ref().map(Tree::leaves);
+        let mut new_params = Vec::new();
+        let mut new_momentum = Vec::new();
+        for (i, ((x, g), s)) in
+            params.leaves().into_iter().zip(gradient.leaves()).zip(&settings).enumerate()
+        {
+            let m = old.as_ref().map(|leaves| leaves[i]);
+            let (x, m) = if s.trained { self.update(x, g, m, s.learning_rate, s.weight_decay) } else { (x.clone(), m.cloned()) };
+            new_params.push(x);
+            new_momentum.extend(m);
+        }
+        if let Some(m) = &momentum {
+            state.trees.insert("momentum".into(), m.with_leaves(new_momentum));
+        }
+        *params = params.with_leaves(new_params);
+        state.step += 1;
+        StepInfo { loss, learning_rate: rate, metrics: Vec::new() }
+    }
+}
+
+impl Sgd {
+    fn update(&self, x: &Array, g: &Array, m: Option<&Array>, rate: f64, decay: f64) -> (Array, Option<Array>) {
+        let g = if decay == 0.0 { g.clone() } else { g.add_scaled(decay, x) };
+        let Some(m) = m else { return (x.add_scaled(-rate, &g), None) };
+        let m = g.add_scaled(self.momentum, m);
+        let direction = if self.nesterov { g.add_scaled(self.momentum, &m) } else { m.clone() };
+        (x.add_scaled(-rate, &direction), Some(m))
+    }
+}
