@@ -59,7 +59,9 @@ impl Golden {
         run: impl Fn(&M, &Arrays, &Context) -> Vec<(&'static str, Array)>,
     ) {
         let arrays = self.cases.remove(name).unwrap_or_else(|| panic!("no case {name}"));
-        for (dtype, tolerance) in [(DType::F64, 1e-6), (DType::F32, 1e-5)] {
+        // In this case one gradient is a small difference of large terms: PyTorch's own f32 is 2.6e-5 away from its f64.
+        let single = if name == "cifar_resnet20_train" { 3e-5 } else { 1e-5 };
+        for (dtype, tolerance) in [(DType::F64, 1e-6), (DType::F32, single)] {
             self.compare(name, &arrays, &to_dtype(model, dtype), &run, dtype, tolerance);
         }
     }
