@@ -75,7 +75,11 @@ fn recipes() -> bool {
         && RECIPES.iter().all(|name| {
             let out = folder.join(name);
             let out = out.to_string_lossy();
-            run("cargo", &["run", "--release", "--", "run", name, "--quick", "--check", "--out", &out], &[])
+            run(
+                "cargo",
+                &["run", "--release", "--", "run", name, "--quick", "--check", "--out", &out],
+                &[],
+            )
         });
     // Best effort: a temporary folder.
     let _ = std::fs::remove_dir_all(&folder);
@@ -87,12 +91,25 @@ fn mpi() -> bool {
     let out = folder.join("optimizers-digits");
     let out = out.to_string_lossy();
     let good = run("cargo", &["test", "--package", "lisse-run", "--features", "mpi"], &[])
-        && run("cargo", &["build", "--release", "--package", "lisse-cli", "--features", "mpi"], &[])
+        && run(
+            "cargo",
+            &["build", "--release", "--package", "lisse-cli", "--features", "mpi"],
+            &[],
+        )
         && run(
             "mpirun",
             &[
-                "--allow-run-as-root", "--oversubscribe", "-n", "3", "target/release/lisse", "run",
-                "optimizers-digits", "--quick", "--check", "--out", &out,
+                "--allow-run-as-root",
+                "--oversubscribe",
+                "-n",
+                "3",
+                "target/release/lisse",
+                "run",
+                "optimizers-digits",
+                "--quick",
+                "--check",
+                "--out",
+                &out,
             ],
             &[],
         );

@@ -101,7 +101,10 @@ struct Dense2 {
 
 impl Dense2 {
     fn new(width: usize) -> Dense2 {
-        Dense2 { weight: Array::ones(&[width], DType::F32), bias: Array::zeros(&[width], DType::F32) }
+        Dense2 {
+            weight: Array::ones(&[width], DType::F32),
+            bias: Array::zeros(&[width], DType::F32),
+        }
     }
     fn forward(&self, x: &Array) -> Array {
         x.layer_norm(1e-5) * &self.weight + &self.bias
@@ -174,7 +177,10 @@ fn time(case: &str, repetitions: usize) -> Option<f64> {
     Some(match case {
         "mlp_adam_step" => {
             let (x, y) = (x.normal(&[128, 784], DType::F32), labels(128));
-            median(repetitions, adam_step(mlp(stream), move |net: &Vec<Dense>| mlp_loss(net, &x, &y)))
+            median(
+                repetitions,
+                adam_step(mlp(stream), move |net: &Vec<Dense>| mlp_loss(net, &x, &y)),
+            )
         }
         "mlp_gradient" => {
             let (x, y, net) = (x.normal(&[128, 784], DType::F32), labels(128), mlp(stream));
@@ -191,7 +197,10 @@ fn time(case: &str, repetitions: usize) -> Option<f64> {
         }
         "conv_adam_step" => {
             let (x, y) = (x.normal(&[64, 1, 28, 28], DType::F32), labels(64));
-            median(repetitions, adam_step(ConvNet::new(stream), move |net: &ConvNet| net.loss(&x, &y)))
+            median(
+                repetitions,
+                adam_step(ConvNet::new(stream), move |net: &ConvNet| net.loss(&x, &y)),
+            )
         }
         "gpt_block_adam_step" => {
             let x = x.normal(&[8, 128, WIDTH], DType::F32);
@@ -261,7 +270,8 @@ fn recording(repetitions: usize) -> f64 {
 fn peak_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()).unwrap_or(0.0)
+        / 1024.0
 }
 
 fn main() {

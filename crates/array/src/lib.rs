@@ -15,6 +15,7 @@ pub mod check;
 mod cpu;
 mod device;
 mod dtype;
+pub mod fused;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod linalg;

@@ -164,18 +164,33 @@ impl Array {
         F: Fn(Array, &Output<'_>) -> Array + Send + Sync + 'static,
         G: Fn(Array, &Output<'_>) -> Array + Send + Sync + 'static,
     {
-        let mask = tracked(&[x, y]);
-        if mask == 0 {
-            return self;
-        }
+        self.derive_from(x.node().cloned(), to_x, y.node().cloned(), to_y)
+    }
+
+    /// As [`derive2`](Self::derive2), given the operands' nodes: for operations that took over the operands' buffers.
+    pub(crate) fn derive_from<F, G>(
+        self,
+        x: Option<Arc<Node>>,
+        to_x: F,
+        y: Option<Arc<Node>>,
+        to_y: G,
+    ) -> Array
+    where
+        F: Fn(Array, &Output<'_>) -> Array + Send + Sync + 'static,
+        G: Fn(Array, &Output<'_>) -> Array + Send + Sync + 'static,
+    {
+        let active = ACTIVE.get();
+        let mut mask = 0;
         let mut operands: SmallVec<[(Arc<Node>, Pullback); 2]> = SmallVec::new();
-        if let Some(node) = x.active_node() {
-            operands.push((node.clone(), Box::new(to_x)));
+        if let Some(node) = x.filter(|n| n.mask & active != 0) {
+            mask |= node.mask & active;
+            operands.push((node, Box::new(to_x)));
         }
-        if let Some(node) = y.active_node() {
-            operands.push((node.clone(), Box::new(to_y)));
+        if let Some(node) = y.filter(|n| n.mask & active != 0) {
+            mask |= node.mask & active;
+            operands.push((node, Box::new(to_y)));
         }
-        self.with_operation(mask, operands)
+        if mask == 0 { self } else { self.with_operation(mask, operands) }
     }
 
     fn with_operation(self, mask: u64, operands: SmallVec<[(Arc<Node>, Pullback); 2]>) -> Array {

@@ -154,6 +154,17 @@ pub trait Tree: Clone {
         tree
     }
 
+    /// Takes the leaves out, leaving placeholders: buffers that nothing else holds can then be reused by an update.
+    fn take_leaves(&mut self) -> Vec<Array>
+    where
+        Self: Sized,
+    {
+        let leaves = self.leaves().into_iter().cloned().collect();
+        let placeholder = Array::zeros(&[], DType::F32);
+        *self = self.map(|_| placeholder.clone());
+        leaves
+    }
+
     /// Number of elements over all leaves.
     fn count(&self) -> usize {
         self.leaves().iter().map(|leaf| leaf.len()).sum()

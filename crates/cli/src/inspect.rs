@@ -54,5 +54,7 @@ fn parquet(folder: &RunFolder, path: &Path) -> Result<(), Failure> {
 
 #[cfg(not(feature = "parquet"))]
 fn parquet(_: &RunFolder, _: &Path) -> Result<(), Failure> {
-    Err(Failure::usage("this build cannot write Parquet; build with `--features parquet`, or use --csv"))
+    Err(Failure::usage(
+        "this build cannot write Parquet; build with `--features parquet`, or use --csv",
+    ))
 }

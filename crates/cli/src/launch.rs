@@ -33,7 +33,12 @@ pub fn run(
 }
 
 /// Goes on with a run.
-pub fn resume(registry: &Registry, folder: &Path, check: bool, json: bool) -> Result<ExitCode, Failure> {
+pub fn resume(
+    registry: &Registry,
+    folder: &Path,
+    check: bool,
+    json: bool,
+) -> Result<ExitCode, Failure> {
     let session = Session::terminal()?;
     drive(session, check, json, |session| lisse::run::resume(registry, folder, session))
 }
@@ -89,7 +94,8 @@ fn figures(summary: &Summary) -> String {
     }
     for claim in &summary.claims {
         let verdict = if claim.holds { "holds" } else { "FAILS" };
-        let _ = writeln!(text, "{verdict}  {}  ({} against {})", claim.claim, claim.left, claim.right);
+        let _ =
+            writeln!(text, "{verdict}  {}  ({} against {})", claim.claim, claim.left, claim.right);
     }
     text
 }

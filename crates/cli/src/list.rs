@@ -47,7 +47,8 @@ pub fn show(registry: &Registry, name: &str, json: bool) -> Result<(), Failure> 
     if let Ok(recipe) = registry.recipe(name) {
         return if json { print_json(recipe) } else { print(recipe.text) };
     }
-    let known = registry.methods().iter().map(|m| m.slug).chain(registry.recipes().iter().map(|r| r.name));
+    let known =
+        registry.methods().iter().map(|m| m.slug).chain(registry.recipes().iter().map(|r| r.name));
     let Ok(method) = registry.method(name) else {
         return Err(unknown("method or recipe", name, known));
     };
@@ -74,7 +75,11 @@ pub fn cite(registry: &Registry, name: &str) -> Result<(), Failure> {
     } else if registry.method(name).is_ok() {
         vec![name.to_string()]
     } else {
-        let known = registry.methods().iter().map(|m| m.slug).chain(registry.recipes().iter().map(|r| r.name));
+        let known = registry
+            .methods()
+            .iter()
+            .map(|m| m.slug)
+            .chain(registry.recipes().iter().map(|r| r.name));
         return Err(unknown("method, recipe or run folder", name, known));
     };
     let mut text = String::new();
@@ -89,6 +94,8 @@ fn recipe_methods(name: &str, text: &str) -> Result<Vec<String>, Failure> {
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
-    let hint = lisse::data::nearest(name, known).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    let hint = lisse::data::nearest(name, known)
+        .map(|n| format!("; did you mean `{n}`?"))
+        .unwrap_or_default();
     Failure::usage(format!("no {what} is called `{name}`{hint} `lisse list` shows all"))
 }

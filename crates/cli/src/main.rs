@@ -31,8 +31,12 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::List { json } => list::list(&registry, json)?,
         Command::Show { name, json } => list::show(&registry, &name, json)?,
         Command::Cite { name } => list::cite(&registry, &name)?,
-        Command::Run { recipe, check, out, json } => return launch::run(&registry, recipe, out, check, json),
-        Command::Resume { run, check, json } => return launch::resume(&registry, &run, check, json),
+        Command::Run { recipe, check, out, json } => {
+            return launch::run(&registry, recipe, out, check, json);
+        }
+        Command::Resume { run, check, json } => {
+            return launch::resume(&registry, &run, check, json);
+        }
         Command::Audit { recipe, json } => return launch::audit(&registry, recipe, json),
         Command::Compare { runs, html, json } => inspect::compare(&runs, html.as_deref(), json)?,
         Command::Report { run } => inspect::report(&run)?,

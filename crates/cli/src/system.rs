@@ -21,7 +21,10 @@ pub fn doctor(json: bool) -> Result<(), Failure> {
         let shown = match value {
             serde_json::Value::String(s) => s.clone(),
             serde_json::Value::Array(list) => {
-                let items: Vec<String> = list.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_string)).collect();
+                let items: Vec<String> = list
+                    .iter()
+                    .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_string))
+                    .collect();
                 if items.is_empty() { "none".into() } else { items.join(", ") }
             }
             other => other.to_string(),

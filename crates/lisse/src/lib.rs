@@ -19,8 +19,8 @@ pub use lisse_optim as optim;
 pub use lisse_run as run;
 
 pub use lisse_array::{
-    Array, DType, Device, Stream, Tree, checkpoint, custom_vjp, grad, hessian, hvp, jacobian, jvp, per_example_grad,
-    value_and_grad, value_and_grad_aux, value_grad_hvp, vjp,
+    Array, DType, Device, Stream, Tree, checkpoint, custom_vjp, grad, hessian, hvp, jacobian, jvp,
+    per_example_grad, value_and_grad, value_and_grad_aux, value_grad_hvp, vjp,
 };
 pub use lisse_optim::minimize;
 

@@ -78,7 +78,11 @@ pub struct AdaGradNorm {
 impl AdaGradNorm {
     /// Starts from `b = 0.01`.
     pub fn new(learning_rate: impl Into<Schedule>) -> AdaGradNorm {
-        AdaGradNorm { learning_rate: learning_rate.into(), initial: 1e-2, groups: Groups::default() }
+        AdaGradNorm {
+            learning_rate: learning_rate.into(),
+            initial: 1e-2,
+            groups: Groups::default(),
+        }
     }
 }
 
@@ -100,7 +104,9 @@ impl<P: Tree> Optimizer<P> for AdaGradNorm {
         let settings = self.groups.settings(params, rate, 0.0);
         let leaves = params.leaves().into_iter().zip(gradient.leaves()).zip(&settings);
         let new: Vec<Array> = leaves
-            .map(|((x, g), s)| if s.trained && b > 0.0 { x.add_scaled(-s.learning_rate / b, g) } else { x.clone() })
+            .map(|((x, g), s)| {
+                if s.trained && b > 0.0 { x.add_scaled(-s.learning_rate / b, g) } else { x.clone() }
+            })
             .collect();
         *params = params.with_leaves(new);
         StepInfo { loss, learning_rate: rate, metrics: vec![("gradient_norm", norm)] }

@@ -1,8 +1,10 @@
 //! Adam and AdamW.
 
+use lisse_array::fused::{AdamUpdate, adam};
 use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
+use crate::groups::LeafSettings;
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 use crate::{Groups, Schedule};
 
@@ -56,16 +58,16 @@ impl<P: Tree> Optimizer<P> for Adam {
         let rate = self.learning_rate.at(state.step);
         state.step += 1;
         let settings = self.groups.settings(params, rate, self.weight_decay);
-        let mean = state.trees.remove("mean").expect("made by init");
-        let square = state.trees.remove("square").expect("made by init");
+        let mut mean = state.trees.remove("mean").expect("made by init");
+        let mut square = state.trees.remove("square").expect("made by init");
+        // Taken out, so that the update can write into their buffers.
+        let (x, m, v) = (params.take_leaves(), mean.take_leaves(), square.take_leaves());
         let mut updated: [Vec<Array>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-        let leaves = params.leaves().into_iter().zip(gradient.leaves()).zip(mean.leaves()).zip(square.leaves());
-        for ((((x, g), m), v), s) in leaves.zip(&settings) {
-            let new = if s.trained {
-                self.update(state.step, [x, g, m, v], s.learning_rate, s.weight_decay)
-            } else {
-                [x.clone(), m.clone(), v.clone()]
-            };
+        for ((((x, m), v), g), s) in
+            x.into_iter().zip(m).zip(v).zip(gradient.leaves()).zip(&settings)
+        {
+            let new =
+                if s.trained { adam([x, m, v], g, &self.update(state.step, s)) } else { [x, m, v] };
             for (list, array) in updated.iter_mut().zip(new) {
                 list.push(array);
             }
@@ -79,17 +81,16 @@ impl<P: Tree> Optimizer<P> for Adam {
 }
 
 impl Adam {
-    fn update(&self, step: u64, [x, g, m, v]: [&Array; 4], rate: f64, decay: f64) -> [Array; 3] {
-        let power = |b: f64| 1.0 - b.powf(step as f64);
-        let (g, x) = match (decay != 0.0, self.decoupled) {
-            (true, true) => (g.clone(), x * (1.0 - rate * decay)),
-            (true, false) => (g.add_scaled(decay, x), x.clone()),
-            _ => (g.clone(), x.clone()),
-        };
-        let m = m * self.beta1 + &g * (1.0 - self.beta1);
-        let v = v * self.beta2 + g.square() * (1.0 - self.beta2);
-        let root = (&v * (1.0 / power(self.beta2))).sqrt() + self.epsilon;
-        let x = x.add_scaled(-rate / power(self.beta1), &(&m / root));
-        [x, m, v]
+    fn update(&self, step: u64, leaf: &LeafSettings) -> AdamUpdate {
+        let decay = leaf.weight_decay;
+        AdamUpdate {
+            rate: leaf.learning_rate,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            decay: if self.decoupled { 0.0 } else { decay },
+            decoupled_decay: if self.decoupled { decay } else { 0.0 },
+            step,
+        }
     }
 }

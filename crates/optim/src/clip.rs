@@ -24,7 +24,11 @@ impl Clip {
             Clip::Norm(bound) if norm > bound => gradient.scale(bound / norm),
             Clip::Norm(_) => gradient.clone(),
             Clip::Value(bound) => gradient.map_named(|path, leaf| {
-                if leaf.dtype().is_float() && !path.is_buffer() { leaf.clamp(-bound, bound) } else { leaf.clone() }
+                if leaf.dtype().is_float() && !path.is_buffer() {
+                    leaf.clamp(-bound, bound)
+                } else {
+                    leaf.clone()
+                }
             }),
         };
         (clipped, norm)

@@ -3,7 +3,10 @@
 use lisse_array::Tree;
 use serde::{Deserialize, Serialize};
 
-use crate::{AdaGrad, AdaGradNorm, Adam, Clip, Clipped, Group, Groups, Optimizer, RmsProp, Sam, Schedule, Sgd};
+use crate::{
+    AdaGrad, AdaGradNorm, Adam, Clip, Clipped, Group, Groups, Optimizer, RmsProp, Sam, Schedule,
+    Sgd,
+};
 
 /// An optimizer with its schedule and wrappers, as written in a recipe.
 ///
@@ -215,11 +218,16 @@ impl OptimizerConfig {
             return fail("sam.rho", "a number of at least 0");
         }
         match &self.clip {
-            Some(ClipConfig { norm: Some(_), value: Some(_) } | ClipConfig { norm: None, value: None }) => {
-                fail("clip", "either `norm` or `value`")
+            Some(
+                ClipConfig { norm: Some(_), value: Some(_) }
+                | ClipConfig { norm: None, value: None },
+            ) => fail("clip", "either `norm` or `value`"),
+            Some(ClipConfig { norm: Some(v), .. }) if !positive(*v) => {
+                fail("clip.norm", "a number above 0")
             }
-            Some(ClipConfig { norm: Some(v), .. }) if !positive(*v) => fail("clip.norm", "a number above 0"),
-            Some(ClipConfig { value: Some(v), .. }) if !positive(*v) => fail("clip.value", "a number above 0"),
+            Some(ClipConfig { value: Some(v), .. }) if !positive(*v) => {
+                fail("clip.value", "a number above 0")
+            }
             _ => Ok(()),
         }
     }
@@ -228,7 +236,8 @@ impl OptimizerConfig {
     pub fn build<P: Tree + 'static>(&self, total: u64) -> Box<dyn Optimizer<P>> {
         let schedule = self.schedule.build(self.optimizer.learning_rate(), total);
         let rule = self.optimizer.build(schedule, Groups(self.groups.clone()));
-        let clip = self.clip.as_ref().and_then(|c| c.norm.map(Clip::Norm).or(c.value.map(Clip::Value)));
+        let clip =
+            self.clip.as_ref().and_then(|c| c.norm.map(Clip::Norm).or(c.value.map(Clip::Value)));
         let clipped: Box<dyn Optimizer<P>> = match clip {
             Some(clip) => Box::new(Clipped { clip, inner: rule }),
             None => rule,
@@ -254,24 +263,46 @@ impl Rule {
         }
     }
 
-    fn build<P: Tree + 'static>(&self, learning_rate: Schedule, groups: Groups) -> Box<dyn Optimizer<P>> {
+    fn build<P: Tree + 'static>(
+        &self,
+        learning_rate: Schedule,
+        groups: Groups,
+    ) -> Box<dyn Optimizer<P>> {
         match *self {
             Rule::Sgd { momentum, nesterov, weight_decay, .. } => {
                 Box::new(Sgd { learning_rate, momentum, nesterov, weight_decay, groups })
             }
-            Rule::Adam { beta1, beta2, epsilon, weight_decay, .. } => {
-                Box::new(Adam { learning_rate, beta1, beta2, epsilon, weight_decay, decoupled: false, groups })
-            }
-            Rule::Adamw { beta1, beta2, epsilon, weight_decay, .. } => {
-                Box::new(Adam { learning_rate, beta1, beta2, epsilon, weight_decay, decoupled: true, groups })
-            }
-            Rule::Rmsprop { decay, momentum, weight_decay, .. } => {
-                Box::new(RmsProp { decay, momentum, weight_decay, groups, ..RmsProp::new(learning_rate) })
-            }
+            Rule::Adam { beta1, beta2, epsilon, weight_decay, .. } => Box::new(Adam {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+                decoupled: false,
+                groups,
+            }),
+            Rule::Adamw { beta1, beta2, epsilon, weight_decay, .. } => Box::new(Adam {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+                decoupled: true,
+                groups,
+            }),
+            Rule::Rmsprop { decay, momentum, weight_decay, .. } => Box::new(RmsProp {
+                decay,
+                momentum,
+                weight_decay,
+                groups,
+                ..RmsProp::new(learning_rate)
+            }),
             Rule::Adagrad { weight_decay, .. } => {
                 Box::new(AdaGrad { weight_decay, groups, ..AdaGrad::new(learning_rate) })
             }
-            Rule::AdagradNorm { initial, .. } => Box::new(AdaGradNorm { learning_rate, initial, groups }),
+            Rule::AdagradNorm { initial, .. } => {
+                Box::new(AdaGradNorm { learning_rate, initial, groups })
+            }
         }
     }
 }

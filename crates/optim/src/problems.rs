@@ -150,7 +150,9 @@ pub fn logistic_regression(inputs: &Array, labels: &Array, l2: f64, minimum: f64
     let dim = signed.dim(1);
     Problem {
         name: "logistic-breast-cancer",
-        function: Box::new(move |w| (-signed.matmul(w)).softplus().mean_all() + w.square().sum_all() * (0.5 * l2)),
+        function: Box::new(move |w| {
+            (-signed.matmul(w)).softplus().mean_all() + w.square().sum_all() * (0.5 * l2)
+        }),
         start: vec![0.0; dim],
         minimum,
         minimizers: Vec::new(),
@@ -183,8 +185,16 @@ mod tests {
         for problem in all() {
             for minimizer in &problem.minimizers {
                 let x = Array::from_slice(minimizer, &[problem.dim()]);
-                assert!(((problem.function)(&x).item() - problem.minimum).abs() < 1e-20, "{}", problem.name);
-                assert!(grad(&problem.function)(&x).abs().max_all().item() < 1e-9, "{}", problem.name);
+                assert!(
+                    ((problem.function)(&x).item() - problem.minimum).abs() < 1e-20,
+                    "{}",
+                    problem.name
+                );
+                assert!(
+                    grad(&problem.function)(&x).abs().max_all().item() < 1e-9,
+                    "{}",
+                    problem.name
+                );
             }
             check::gradient(&problem.function, &problem.start(), 2)
                 .unwrap_or_else(|e| panic!("{}: {e}", problem.name));
@@ -201,9 +211,18 @@ mod tests {
         ];
         for problem in all() {
             for (name, method, max_iterations) in &methods {
-                let options = Options { gradient_tolerance: 1e-7, max_iterations: *max_iterations, max_evaluations: 1_000_000, bounds: None };
-                let best = minimize(&problem.function, &problem.start(), method.as_ref(), &options).unwrap();
-                let what = format!("{name} on {}: {:?} after {}", problem.name, best.stop, best.iterations);
+                let options = Options {
+                    gradient_tolerance: 1e-7,
+                    max_iterations: *max_iterations,
+                    max_evaluations: 1_000_000,
+                    bounds: None,
+                };
+                let best = minimize(&problem.function, &problem.start(), method.as_ref(), &options)
+                    .unwrap();
+                let what = format!(
+                    "{name} on {}: {:?} after {}",
+                    problem.name, best.stop, best.iterations
+                );
                 assert_eq!(best.stop, Stop::Converged, "{what}");
                 // The singular problem is flat: a small gradient allows a far point.
                 let near = if problem.name == "powell-singular" { 1e-1 } else { 1e-4 };
@@ -218,11 +237,19 @@ mod tests {
         // Rosenbrock within [-2, 0.5]^2: the minimum is at (0.5, 0.25), on a bound.
         let problem = rosenbrock(2);
         let bounds = (Array::full(&[2], -2.0, DType::F64), Array::full(&[2], 0.5, DType::F64));
-        let methods: [Box<dyn Method>; 3] =
-            [Box::new(GradientDescent::default()), Box::new(Lbfgs::default()), Box::new(NewtonCg::default())];
+        let methods: [Box<dyn Method>; 3] = [
+            Box::new(GradientDescent::default()),
+            Box::new(Lbfgs::default()),
+            Box::new(NewtonCg::default()),
+        ];
         for method in methods {
-            let options = Options { bounds: Some(bounds.clone()), max_iterations: 50_000, ..Options::default() };
-            let best = minimize(&problem.function, &problem.start(), method.as_ref(), &options).unwrap();
+            let options = Options {
+                bounds: Some(bounds.clone()),
+                max_iterations: 50_000,
+                ..Options::default()
+            };
+            let best =
+                minimize(&problem.function, &problem.start(), method.as_ref(), &options).unwrap();
             let x = best.x.to_vec::<f64>();
             assert_eq!(best.stop, Stop::Converged);
             assert!((x[0] - 0.5).abs() < 1e-9 && (x[1] - 0.25).abs() < 1e-5, "{x:?}");
@@ -237,9 +264,15 @@ mod tests {
         assert_eq!(error.to_string(), "the starting point is not finite at coordinate 1: NaN");
         let bounds = (Array::from_slice(&[0.0, 2.0], &[2]), Array::from_slice(&[1.0, 1.0], &[2]));
         let options = Options { bounds: Some(bounds), ..Options::default() };
-        let error = minimize(f, &Array::ones(&[2], DType::F64), &Lbfgs::default(), &options).unwrap_err();
+        let error =
+            minimize(f, &Array::ones(&[2], DType::F64), &Lbfgs::default(), &options).unwrap_err();
         assert_eq!(error.to_string(), "bounds of coordinate 1 are empty: lower 2 exceeds upper 1");
-        let nan = minimize(|x: &Array| x.ln().sum_all(), &Array::from_slice(&[-1.0], &[1]), &Lbfgs::default(), &Options::default());
+        let nan = minimize(
+            |x: &Array| x.ln().sum_all(),
+            &Array::from_slice(&[-1.0], &[1]),
+            &Lbfgs::default(),
+            &Options::default(),
+        );
         assert_eq!(nan.unwrap().stop, Stop::NotFinite);
     }
 }

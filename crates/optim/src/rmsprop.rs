@@ -50,10 +50,16 @@ impl<P: Tree> Optimizer<P> for RmsProp {
         let square = state.trees.remove("square").expect("made by init");
         let momentum = state.trees.remove("momentum").expect("made by init");
         let mut updated: [Vec<Array>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-        let leaves = params.leaves().into_iter().zip(gradient.leaves()).zip(square.leaves()).zip(momentum.leaves());
+        let leaves = params
+            .leaves()
+            .into_iter()
+            .zip(gradient.leaves())
+            .zip(square.leaves())
+            .zip(momentum.leaves());
         for ((((x, g), v), m), s) in leaves.zip(&settings) {
             let new = if s.trained {
-                let g = if s.weight_decay == 0.0 { g.clone() } else { g.add_scaled(s.weight_decay, x) };
+                let g =
+                    if s.weight_decay == 0.0 { g.clone() } else { g.add_scaled(s.weight_decay, x) };
                 let v = v * self.decay + g.square() * (1.0 - self.decay);
                 let m = m * self.momentum + g / (v.sqrt() + self.epsilon);
                 [x.add_scaled(-s.learning_rate, &m), v, m]

@@ -42,7 +42,11 @@ impl<O> Sam<O> {
         if !self.adaptive {
             return g.scale(self.rho / (g.norm() + FLOOR));
         }
-        let scaled = x.zip_map(g, |x, g| if x.dtype().is_float() { (x.abs() + self.eta) * g } else { g.clone() });
+        let scaled =
+            x.zip_map(
+                g,
+                |x, g| if x.dtype().is_float() { (x.abs() + self.eta) * g } else { g.clone() },
+            );
         let factor = self.rho / (scaled.norm() + FLOOR);
         x.zip_map(&scaled, |x: &Array, s| {
             if x.dtype().is_float() { (x.abs() + self.eta) * s * factor } else { s.clone() }
@@ -85,7 +89,8 @@ impl<P: Tree, O: Optimizer<P>> Optimizer<P> for Sam<O> {
         self.inner.init(params)
     }
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
-        let mut perturbed = Perturbed { sam: self, inner: oracle, gradient_norm: f64::NAN, sharpness: 0.0 };
+        let mut perturbed =
+            Perturbed { sam: self, inner: oracle, gradient_norm: f64::NAN, sharpness: 0.0 };
         let mut info = self.inner.step(params, state, &mut perturbed);
         if self.rho != 0.0 {
             info.metrics.push(("gradient_norm", perturbed.gradient_norm));

@@ -60,19 +60,24 @@ pub enum Schedule {
 impl Schedule {
     /// The learning rate of step `step`.
     pub fn at(&self, step: u64) -> f64 {
-        let warm = |peak: f64, warmup: u64| (step < warmup).then(|| peak * (step + 1) as f64 / warmup as f64);
+        let warm = |peak: f64, warmup: u64| {
+            (step < warmup).then(|| peak * (step + 1) as f64 / warmup as f64)
+        };
         let progress = |warmup: u64, total: u64| {
-            ((step.saturating_sub(warmup)) as f64 / total.saturating_sub(warmup).max(1) as f64).min(1.0)
+            ((step.saturating_sub(warmup)) as f64 / total.saturating_sub(warmup).max(1) as f64)
+                .min(1.0)
         };
         match *self {
             Schedule::Constant { rate } => rate,
             Schedule::Step { peak, every, factor } => {
                 peak * factor.powi(i32::try_from(step / every.max(1)).unwrap_or(i32::MAX))
             }
-            Schedule::Cosine { peak, warmup, total, floor } => warm(peak, warmup).unwrap_or_else(|| {
-                let angle = std::f64::consts::PI * progress(warmup, total);
-                floor + (peak - floor) * 0.5 * (1.0 + angle.cos())
-            }),
+            Schedule::Cosine { peak, warmup, total, floor } => {
+                warm(peak, warmup).unwrap_or_else(|| {
+                    let angle = std::f64::consts::PI * progress(warmup, total);
+                    floor + (peak - floor) * 0.5 * (1.0 + angle.cos())
+                })
+            }
             Schedule::LinearToZero { peak, warmup, total } => {
                 warm(peak, warmup).unwrap_or_else(|| peak * (1.0 - progress(warmup, total)))
             }

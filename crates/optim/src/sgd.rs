@@ -43,7 +43,11 @@ impl Sgd {
 
 impl<P: Tree> Optimizer<P> for Sgd {
     fn init(&self, params: &P) -> State<P> {
-        if self.momentum == 0.0 { State::new() } else { State::new().with("momentum", params.zeros_like()) }
+        if self.momentum == 0.0 {
+            State::new()
+        } else {
+            State::new().with("momentum", params.zeros_like())
+        }
     }
 
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
@@ -58,7 +62,11 @@ impl<P: Tree> Optimizer<P> for Sgd {
             params.leaves().into_iter().zip(gradient.leaves()).zip(&settings).enumerate()
         {
             let m = old.as_ref().map(|leaves| leaves[i]);
-            let (x, m) = if s.trained { self.update(x, g, m, s.learning_rate, s.weight_decay) } else { (x.clone(), m.cloned()) };
+            let (x, m) = if s.trained {
+                self.update(x, g, m, s.learning_rate, s.weight_decay)
+            } else {
+                (x.clone(), m.cloned())
+            };
             new_params.push(x);
             new_momentum.extend(m);
         }
@@ -72,7 +80,14 @@ impl<P: Tree> Optimizer<P> for Sgd {
 }
 
 impl Sgd {
-    fn update(&self, x: &Array, g: &Array, m: Option<&Array>, rate: f64, decay: f64) -> (Array, Option<Array>) {
+    fn update(
+        &self,
+        x: &Array,
+        g: &Array,
+        m: Option<&Array>,
+        rate: f64,
+        decay: f64,
+    ) -> (Array, Option<Array>) {
         let g = if decay == 0.0 { g.clone() } else { g.add_scaled(decay, x) };
         let Some(m) = m else { return (x.add_scaled(-rate, &g), None) };
         let m = g.add_scaled(self.momentum, m);

@@ -12,7 +12,10 @@ use crate::Error;
 pub(crate) type Arrays = HashMap<String, Array>;
 
 /// The arrays and the text as one safetensors file; the text goes into its metadata.
-pub(crate) fn encode(arrays: Vec<(String, Array)>, metadata: HashMap<String, String>) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(
+    arrays: Vec<(String, Array)>,
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>, Error> {
     let views = arrays.into_iter().map(|(name, array)| (name, Saved(array)));
     safetensors::serialize(views, Some(metadata)).map_err(Error::other)
 }
@@ -24,8 +27,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Arrays, HashMap<String, String>), 
     let tensors = SafeTensors::deserialize(bytes).map_err(text)?;
     let mut arrays = Arrays::with_capacity(tensors.len());
     for (name, view) in tensors.iter() {
-        let array = from_bytes(view.dtype(), view.shape(), view.data())
-            .ok_or_else(|| format!("`{name}` has the element type {:?}, which is not one of Lisse's", view.dtype()))?;
+        let array = from_bytes(view.dtype(), view.shape(), view.data()).ok_or_else(|| {
+            format!("`{name}` has the element type {:?}, which is not one of Lisse's", view.dtype())
+        })?;
         arrays.insert(name.to_owned(), array);
     }
     Ok((arrays, metadata.metadata().clone().unwrap_or_default()))
@@ -35,7 +39,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Arrays, HashMap<String, String>), 
 pub(crate) fn fill<T: Tree>(skeleton: &T, arrays: &Arrays) -> Result<T, Error> {
     let mut leaves = Vec::new();
     for (path, leaf) in skeleton.named_leaves() {
-        let saved = arrays.get(&path).ok_or_else(|| Error::message(format!("the saved state has no array `{path}`")))?;
+        let saved = arrays
+            .get(&path)
+            .ok_or_else(|| Error::message(format!("the saved state has no array `{path}`")))?;
         if saved.shape() != leaf.shape() || saved.dtype() != leaf.dtype() {
             return Err(Error::message(format!(
                 "the saved array `{path}` is {} {:?}, but the state says {} {:?}",
@@ -119,12 +125,28 @@ mod tests {
 
     #[test]
     fn every_dtype_survives() {
-        let dtypes = [DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32, DType::U8, DType::Bool];
+        let dtypes = [
+            DType::F64,
+            DType::F32,
+            DType::F16,
+            DType::BF16,
+            DType::I64,
+            DType::I32,
+            DType::U8,
+            DType::Bool,
+        ];
         let arrays: Vec<_> = dtypes
             .iter()
-            .map(|&dtype| (dtype.to_string(), Array::from_vec(vec![0.0f64, 1.0, 1.0, 0.0, 1.0, 0.0], &[2, 3]).cast(dtype)))
+            .map(|&dtype| {
+                (
+                    dtype.to_string(),
+                    Array::from_vec(vec![0.0f64, 1.0, 1.0, 0.0, 1.0, 0.0], &[2, 3]).cast(dtype),
+                )
+            })
             .collect();
-        let (back, metadata) = decode(&encode(arrays.clone(), HashMap::from([("a".into(), "b".into())])).unwrap()).unwrap();
+        let (back, metadata) =
+            decode(&encode(arrays.clone(), HashMap::from([("a".into(), "b".into())])).unwrap())
+                .unwrap();
         assert_eq!(metadata["a"], "b");
         for (name, array) in arrays {
             assert_eq!(back[&name].dtype(), array.dtype());
@@ -135,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_truncated_file_is_an_error() {
-        let bytes = encode(vec![("x".into(), Array::ones(&[8], DType::F32))], HashMap::new()).unwrap();
+        let bytes =
+            encode(vec![("x".into(), Array::ones(&[8], DType::F32))], HashMap::new()).unwrap();
         assert!(decode(&bytes[..bytes.len() - 3]).is_err());
         assert!(decode(b"").is_err());
     }

@@ -19,7 +19,11 @@ impl Audit {
     /// let audit = lisse_run::Audit::new("square", Array::ones(&[3], DType::F64), |x: &Array| x.square().sum_all());
     /// assert!(audit.check(2).is_ok());
     /// ```
-    pub fn new<P: Tree + 'static>(name: impl Into<String>, at: P, f: impl Fn(&P) -> Array + 'static) -> Audit {
+    pub fn new<P: Tree + 'static>(
+        name: impl Into<String>,
+        at: P,
+        f: impl Fn(&P) -> Array + 'static,
+    ) -> Audit {
         Audit { name: name.into(), check: Box::new(move |order| check::gradient(&f, &at, order)) }
     }
 

@@ -62,7 +62,10 @@ pub(crate) fn encode<'s>(
         named.extend(state.arrays().into_iter().map(|(path, array)| (key(arm, &path), array)));
     }
     let progress = serde_json::to_string(progress).map_err(Error::other)?;
-    arrays::encode(named, HashMap::from([(PROGRESS.into(), progress), (RECIPE.into(), recipe.into())]))
+    arrays::encode(
+        named,
+        HashMap::from([(PROGRESS.into(), progress), (RECIPE.into(), recipe.into())]),
+    )
 }
 
 fn key(arm: &str, path: &str) -> String {
@@ -87,11 +90,18 @@ impl Checkpoint {
     }
 
     /// Reads the file's content. The run must be resumed with the recipe with which it was started.
-    pub(crate) fn decode(folder: &RunFolder, bytes: &[u8], recipe: &str) -> Result<Checkpoint, Error> {
+    pub(crate) fn decode(
+        folder: &RunFolder,
+        bytes: &[u8],
+        recipe: &str,
+    ) -> Result<Checkpoint, Error> {
         let path = folder.checkpoint_path();
-        let corrupt = |problem: &str| Error::corrupt(&path, format!("this checkpoint cannot be used: {problem}"));
+        let corrupt = |problem: &str| {
+            Error::corrupt(&path, format!("this checkpoint cannot be used: {problem}"))
+        };
         let (arrays, metadata) = arrays::decode(bytes).map_err(|problem| corrupt(&problem))?;
-        let text = metadata.get(PROGRESS).ok_or_else(|| corrupt("it does not say how far the run was"))?;
+        let text =
+            metadata.get(PROGRESS).ok_or_else(|| corrupt("it does not say how far the run was"))?;
         let progress = serde_json::from_str(text).map_err(|error| corrupt(&error.to_string()))?;
         if metadata.get(RECIPE).is_some_and(|saved| saved != recipe) {
             return Err(corrupt(
@@ -107,7 +117,9 @@ impl Checkpoint {
         for (arm, process) in &experiment.arms {
             let Some(rest) = self.arrays.get(&key(arm, REST)) else { continue };
             let prefix = key(arm, "");
-            let own = self.arrays.iter().filter_map(|(name, array)| Some((name.strip_prefix(&prefix)?.to_owned(), array.clone())));
+            let own = self.arrays.iter().filter_map(|(name, array)| {
+                Some((name.strip_prefix(&prefix)?.to_owned(), array.clone()))
+            });
             states.push((arm.clone(), process.load(&rest.to_vec::<u8>(), &own.collect())?));
         }
         Ok(states)

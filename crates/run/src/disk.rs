@@ -138,7 +138,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         replace(&FileSystem, &path, b"old").unwrap();
-        let error = replace(&FullDisk::with_room(5), &path, b"new content").unwrap_err().to_string();
+        let error =
+            replace(&FullDisk::with_room(5), &path, b"new content").unwrap_err().to_string();
         assert!(error.contains("state: could not write: "), "{error}");
         assert!(error.contains("free some space, then `lisse resume`"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"old");

@@ -49,7 +49,17 @@ impl<'e, 'a> Driver<'e, 'a> {
         watch.record = progress.record.clone();
         let before = (progress.wall_secs, progress.cpu_secs);
         let last_save = (Instant::now(), progress.steps);
-        Driver { experiment, limits, recipe, watch, progress, states, clock: Clock::start(), before, last_save }
+        Driver {
+            experiment,
+            limits,
+            recipe,
+            watch,
+            progress,
+            states,
+            clock: Clock::start(),
+            before,
+            last_save,
+        }
     }
 
     /// Runs to the end or to an interruption; returns why it stopped.
@@ -83,12 +93,18 @@ impl<'e, 'a> Driver<'e, 'a> {
         }
         self.conclude()?;
         let failure = self.progress.ended.iter().find(|arm| arm.stop.is_failure());
-        let first = failure.or(self.progress.ended.first().filter(|_| self.progress.ended.len() == 1));
+        let first =
+            failure.or(self.progress.ended.first().filter(|_| self.progress.ended.len() == 1));
         Ok(first.map_or(Stop::Completed, |arm| arm.stop.clone()))
     }
 
     /// All that is left of an arm: its steps, and what it has to show in the end.
-    fn arm(&mut self, name: &str, process: &dyn AnyProcess, state: &mut dyn AnyState) -> Result<Stop, Error> {
+    fn arm(
+        &mut self,
+        name: &str,
+        process: &dyn AnyProcess,
+        state: &mut dyn AnyState,
+    ) -> Result<Stop, Error> {
         name.clone_into(&mut self.watch.arm);
         self.watch.step = self.progress.step;
         self.watch.observer.arm(ArmView {
@@ -117,12 +133,20 @@ impl<'e, 'a> Driver<'e, 'a> {
         Ok(stop)
     }
 
-    fn steps(&mut self, name: &str, process: &dyn AnyProcess, state: &mut dyn AnyState) -> Result<Stop, Error> {
+    fn steps(
+        &mut self,
+        name: &str,
+        process: &dyn AnyProcess,
+        state: &mut dyn AnyState,
+    ) -> Result<Stop, Error> {
         let started = Instant::now();
         let before = self.progress.arm_secs;
         let mut stop = None;
         loop {
-            let wishes = Wishes { stop: stop.or_else(|| self.reason_to_stop(process.total())), save: self.save_is_due() };
+            let wishes = Wishes {
+                stop: stop.or_else(|| self.reason_to_stop(process.total())),
+                save: self.save_is_due(),
+            };
             let agreed = self.agree(wishes)?;
             if agreed.stop.is_some() {
                 return Ok(agreed.stop.unwrap_or(Stop::Completed));
@@ -162,7 +186,10 @@ impl<'e, 'a> Driver<'e, 'a> {
         let (time, steps) = self.last_save;
         self.watch.store.is_some()
             && (time.elapsed().as_secs_f64() >= self.limits.checkpoint_secs
-                || self.limits.checkpoint_steps.is_some_and(|every| self.progress.steps - steps >= every))
+                || self
+                    .limits
+                    .checkpoint_steps
+                    .is_some_and(|every| self.progress.steps - steps >= every))
     }
 
     /// All ranks stop for the reason of the first that has one, and save when any wants to.
@@ -185,8 +212,11 @@ impl<'e, 'a> Driver<'e, 'a> {
         match &mut self.progress.best {
             Some((best, since)) if !better(best.0) => {
                 *since += 1;
-                (*since >= *patience)
-                    .then(|| Stop::EarlyStopped { metric: metric.clone(), best: best.0, patience: *patience })
+                (*since >= *patience).then(|| Stop::EarlyStopped {
+                    metric: metric.clone(),
+                    best: best.0,
+                    patience: *patience,
+                })
             }
             other => {
                 *other = Some((Number(value), 0));
@@ -197,7 +227,12 @@ impl<'e, 'a> Driver<'e, 'a> {
 
     fn end_arm(&mut self, name: &str, stop: Stop) {
         let progress = &mut self.progress;
-        progress.ended.push(ArmSummary { name: name.into(), stop, steps: progress.step, seconds: progress.arm_secs });
+        progress.ended.push(ArmSummary {
+            name: name.into(),
+            stop,
+            steps: progress.step,
+            seconds: progress.arm_secs,
+        });
         progress.arm += 1;
         progress.step = 0;
         progress.arm_secs = 0.0;
@@ -270,7 +305,8 @@ pub fn rehearse(experiment: &Experiment<'_>) -> Result<Rehearsal, Error> {
     let mut watch = Watch::new(None, Box::new(Quiet), Ranks::alone(), Interrupt::manual());
     watch.keep = true;
     let limits = Limits::default();
-    let mut driver = Driver::new(experiment, &limits, "", watch, Progress::default(), States::new());
+    let mut driver =
+        Driver::new(experiment, &limits, "", watch, Progress::default(), States::new());
     let stop = driver.run()?;
     let watch = driver.watch;
     let mut rehearsal = Rehearsal {

@@ -31,7 +31,11 @@ impl Environment {
             processor: processor().unwrap_or_else(|| "unknown".into()),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             devices: lisse_array::Device::available().iter().map(ToString::to_string).collect(),
-            features: features.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()).collect(),
+            features: features
+                .iter()
+                .filter(|(_, on)| *on)
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
         }
     }
 }
@@ -67,8 +71,9 @@ impl Clock {
 fn cpu_secs() -> f64 {
     use nix::sys::resource::{UsageWho, getrusage};
     use nix::sys::time::TimeValLike;
-    getrusage(UsageWho::RUSAGE_SELF)
-        .map_or(0.0, |usage| (usage.user_time() + usage.system_time()).num_microseconds() as f64 * 1e-6)
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
+        (usage.user_time() + usage.system_time()).num_microseconds() as f64 * 1e-6
+    })
 }
 
 /// The most memory that this process has had in use, in bytes; 0 where the system does not tell.

@@ -58,7 +58,10 @@ impl<'a> Experiment<'a> {
 
     /// What to do after the last arm with the final states of all: pictures and tables that show the arms together.
     /// Figures given here carry no prefix and need names without a dot.
-    pub fn conclude(mut self, f: impl Fn(&Finals<'_>, &mut Watch) -> Result<(), Error> + 'a) -> Self {
+    pub fn conclude(
+        mut self,
+        f: impl Fn(&Finals<'_>, &mut Watch) -> Result<(), Error> + 'a,
+    ) -> Self {
         self.conclusion = Some(Box::new(f));
         self
     }

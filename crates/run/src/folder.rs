@@ -76,8 +76,9 @@ impl RunFolder {
             return Ok(None);
         }
         let text = fs::read(&path).map_err(|e| Error::disk(&path, "read", e))?;
-        let summary = serde_json::from_slice(&text)
-            .map_err(|error| Error::corrupt(&path, format!("this is not the summary of a run: {error}")))?;
+        let summary = serde_json::from_slice(&text).map_err(|error| {
+            Error::corrupt(&path, format!("this is not the summary of a run: {error}"))
+        })?;
         Ok(Some(summary))
     }
 
@@ -92,8 +93,14 @@ impl RunFolder {
     }
 
     fn write_report_on(&self, disk: &dyn Disk) -> Result<PathBuf, Error> {
-        let summary = self.summary()?.ok_or_else(|| Error::NotARun { path: self.path.clone(), missing: SUMMARY })?;
-        let exhibits = summary.exhibits.iter().map(|name| self.exhibit(name)).collect::<Result<Vec<_>, _>>()?;
+        let summary = self
+            .summary()?
+            .ok_or_else(|| Error::NotARun { path: self.path.clone(), missing: SUMMARY })?;
+        let exhibits = summary
+            .exhibits
+            .iter()
+            .map(|name| self.exhibit(name))
+            .collect::<Result<Vec<_>, _>>()?;
         let html = report::page(&summary, &self.rows()?, &exhibits, &self.recipe_text()?)?;
         let path = self.path.join(REPORT);
         replace(disk, &path, html.as_bytes())?;
@@ -103,7 +110,8 @@ impl RunFolder {
     fn exhibit(&self, name: &str) -> Result<Exhibit, Error> {
         let path = self.exhibit_path(name);
         let text = fs::read(&path).map_err(|e| Error::disk(&path, "read", e))?;
-        serde_json::from_slice(&text).map_err(|error| Error::corrupt(&path, format!("this is no picture or table: {error}")))
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::corrupt(&path, format!("this is no picture or table: {error}")))
     }
 
     fn exhibit_path(&self, name: &str) -> PathBuf {
@@ -154,7 +162,11 @@ pub(crate) struct Store {
 
 impl Store {
     /// Starts writing into a new folder, the recipe first.
-    pub(crate) fn create(folder: RunFolder, disk: Box<dyn Disk>, recipe: &str) -> Result<Store, Error> {
+    pub(crate) fn create(
+        folder: RunFolder,
+        disk: Box<dyn Disk>,
+        recipe: &str,
+    ) -> Result<Store, Error> {
         let lock = lock(&folder)?;
         replace(&*disk, &folder.path.join(RECIPE), recipe.as_bytes())?;
         let log = MetricsLog::open(&*disk, &folder.path.join(METRICS), 0)?;
@@ -162,7 +174,12 @@ impl Store {
     }
 
     /// Goes on writing into a folder whose metrics are `metrics_bytes` long.
-    pub(crate) fn reopen(folder: RunFolder, disk: Box<dyn Disk>, lock: File, metrics_bytes: u64) -> Result<Store, Error> {
+    pub(crate) fn reopen(
+        folder: RunFolder,
+        disk: Box<dyn Disk>,
+        lock: File,
+        metrics_bytes: u64,
+    ) -> Result<Store, Error> {
         let log = MetricsLog::open(&*disk, &folder.path.join(METRICS), metrics_bytes)?;
         Ok(Store { folder, log, disk, _lock: lock })
     }

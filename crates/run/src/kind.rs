@@ -66,7 +66,11 @@ pub trait RecipeKind: Send + Sync + 'static {
     }
 
     /// Loads the data and makes the arms.
-    fn experiment(&self, setup: &Setup, arms: Vec<Arm<Self::Config>>) -> Result<Experiment<'static>, Error>;
+    fn experiment(
+        &self,
+        setup: &Setup,
+        arms: Vec<Arm<Self::Config>>,
+    ) -> Result<Experiment<'static>, Error>;
 
     /// Names of all figures that an arm with this configuration will have, without the arm's name, if they are known beforehand.
     /// Claims about other figures are then refused before the run.
@@ -116,28 +120,39 @@ impl<K: RecipeKind> AnyKind for K {
 
 /// Refuses claims about figures that cannot come: of an arm that is not there, or not among those that the kind knows. A name
 /// without a dot may be a figure of the conclusion, which no arm knows of.
-fn check_claims<K: RecipeKind>(kind: &K, recipe: &Recipe, arms: &[Arm<K::Config>]) -> Result<(), Error> {
+fn check_claims<K: RecipeKind>(
+    kind: &K,
+    recipe: &Recipe,
+    arms: &[Arm<K::Config>],
+) -> Result<(), Error> {
     let mut known = Vec::new();
     let mut all_known = true;
     for arm in arms {
         match kind.figures(&arm.config) {
             Some(figures) if arm.name.is_empty() => known.extend(figures),
-            Some(figures) => known.extend(figures.into_iter().map(|figure| format!("{}.{figure}", arm.name))),
+            Some(figures) => {
+                known.extend(figures.into_iter().map(|figure| format!("{}.{figure}", arm.name)))
+            }
             None => all_known = false,
         }
     }
     let single = arms.iter().all(|arm| arm.name.is_empty());
     let in_arm = |name: &str| {
-        name.split_once('.').is_none_or(|(arm, _)| arms.iter().any(|candidate| candidate.name == arm))
+        name.split_once('.')
+            .is_none_or(|(arm, _)| arms.iter().any(|candidate| candidate.name == arm))
     };
     let possible = |name: &str| {
         let listed = known.iter().any(|figure| figure == name);
-        listed || if single { !all_known } else { in_arm(name) && (!all_known || !name.contains('.')) }
+        listed
+            || if single { !all_known } else { in_arm(name) && (!all_known || !name.contains('.')) }
     };
     for claim in recipe.claims() {
         // Without a list, the nearest name is the same figure of another arm.
-        let suffixes: Vec<_> = claim.figures().into_iter().filter_map(|name| Some(name.split_once('.')?.1)).collect();
-        let guesses = arms.iter().flat_map(|arm| suffixes.iter().map(move |suffix| format!("{}.{suffix}", arm.name)));
+        let suffixes: Vec<_> =
+            claim.figures().into_iter().filter_map(|name| Some(name.split_once('.')?.1)).collect();
+        let guesses = arms
+            .iter()
+            .flat_map(|arm| suffixes.iter().map(move |suffix| format!("{}.{suffix}", arm.name)));
         let names = if known.is_empty() { guesses.collect() } else { known.clone() };
         claim.check(possible, &names).map_err(Box::new)?;
     }

@@ -10,8 +10,8 @@ use crate::drive::Driver;
 use crate::folder::{self, Store};
 use crate::recipe::{Overrides, Recipe};
 use crate::{
-    Audit, Environment, Error, Experiment, Interrupt, Observer, Plan, Quiet, Ranks, Registry, RunFolder, Setup, Stop, Summary,
-    Terminal, Watch,
+    Audit, Environment, Error, Experiment, Interrupt, Observer, Plan, Quiet, Ranks, Registry,
+    RunFolder, Setup, Stop, Summary, Terminal, Watch,
 };
 
 /// Where a recipe comes from.
@@ -27,7 +27,8 @@ impl Source {
     /// What a person means by `text`: a file if it looks like one or is there, else a recipe of the registry.
     pub fn find(registry: &Registry, text: &str) -> Result<Source, Error> {
         let path = Path::new(text);
-        let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+        let is_toml =
+            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
         if is_toml || text.contains(std::path::MAIN_SEPARATOR) || path.is_file() {
             return Ok(Source::File(path.to_owned()));
         }
@@ -81,7 +82,11 @@ impl Session {
 
     /// With progress on standard error, Ctrl-C, and the ranks under which the process was started.
     pub fn terminal() -> Result<Session, Error> {
-        Ok(Session { observer: Box::new(Terminal::new()), ranks: Ranks::from_environment()?, interrupt: Interrupt::install()? })
+        Ok(Session {
+            observer: Box::new(Terminal::new()),
+            ranks: Ranks::from_environment()?,
+            interrupt: Interrupt::install()?,
+        })
     }
 }
 
@@ -170,7 +175,13 @@ pub fn audits(registry: &Registry, request: &Request) -> Result<Vec<Audit>, Erro
 fn setup(recipe: &Recipe, session: &Session) -> Setup {
     let head = recipe.head();
     let device: Device = recipe.device();
-    Setup { name: head.name.clone(), seed: head.seed, device, quick: head.quick, ranks: session.ranks.clone() }
+    Setup {
+        name: head.name.clone(),
+        seed: head.seed,
+        device,
+        quick: head.quick,
+        ranks: session.ranks.clone(),
+    }
 }
 
 /// All that a run needs besides its experiment.
@@ -182,7 +193,12 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    fn drive(self, experiment: &Experiment<'_>, progress: Progress, states: States) -> Result<Finished, Error> {
+    fn drive(
+        self,
+        experiment: &Experiment<'_>,
+        progress: Progress,
+        states: States,
+    ) -> Result<Finished, Error> {
         let Session { observer, ranks, interrupt } = self.session;
         let first = ranks.rank() == 0;
         let ranks_count = ranks.size();
@@ -193,10 +209,15 @@ impl Run<'_> {
         watch.observer.started(&Plan {
             title: self.recipe.head().title.clone(),
             folder: folder.as_ref().map(|folder| folder.path().to_owned()),
-            arms: experiment.arm_names().filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            arms: experiment
+                .arm_names()
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
             resumed,
         });
-        let mut driver = Driver::new(experiment, &self.recipe.head().run, self.text, watch, progress, states);
+        let mut driver =
+            Driver::new(experiment, &self.recipe.head().run, self.text, watch, progress, states);
         let stop = driver.run()?;
         let summary = summarise(self.recipe, ranks_count, stop, &driver);
         if let Some(store) = &mut driver.watch.store {

@@ -50,16 +50,30 @@ impl MetricsLog {
             if present < length {
                 return Err(Error::corrupt(
                     path,
-                    format!("it has {present} bytes, but the checkpoint was made when it had {length}; lines are missing"),
+                    format!(
+                        "it has {present} bytes, but the checkpoint was made when it had {length}; lines are missing"
+                    ),
                 ));
             }
-            let file = OpenOptions::new().write(true).open(path).map_err(|e| Error::disk(path, "open", e))?;
+            let file = OpenOptions::new()
+                .write(true)
+                .open(path)
+                .map_err(|e| Error::disk(path, "open", e))?;
             file.set_len(length).map_err(|e| Error::disk(path, "truncate", e))?;
         } else if length > 0 {
-            return Err(Error::corrupt(path, format!("it is gone, but the checkpoint was made when it had {length} bytes")));
+            return Err(Error::corrupt(
+                path,
+                format!("it is gone, but the checkpoint was made when it had {length} bytes"),
+            ));
         }
         let sink = disk.append(path).map_err(|e| Error::disk(path, "open", e))?;
-        Ok(MetricsLog { path: path.to_owned(), sink, buffer: Vec::new(), length, flushed: Instant::now() })
+        Ok(MetricsLog {
+            path: path.to_owned(),
+            sink,
+            buffer: Vec::new(),
+            length,
+            flushed: Instant::now(),
+        })
     }
 
     /// Adds a row.
@@ -68,7 +82,11 @@ impl MetricsLog {
         serde_json::to_writer(&mut self.buffer, row).map_err(Error::other)?;
         self.buffer.push(b'\n');
         self.length += (self.buffer.len() - before) as u64;
-        if self.flushed.elapsed() > FLUSH_EVERY || self.buffer.len() > 1 << 16 { self.flush() } else { Ok(()) }
+        if self.flushed.elapsed() > FLUSH_EVERY || self.buffer.len() > 1 << 16 {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Hands all rows to the system.
@@ -99,12 +117,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>, Error> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        let count = reader.read_until(b'\n', &mut line).map_err(|e| Error::disk(path, "read", e))?;
+        let count =
+            reader.read_until(b'\n', &mut line).map_err(|e| Error::disk(path, "read", e))?;
         if count == 0 || line.last() != Some(&b'\n') {
             break;
         }
-        let row = serde_json::from_slice(&line)
-            .map_err(|error| Error::corrupt(path, format!("line {number} is not a row of metrics: {error}")))?;
+        let row = serde_json::from_slice(&line).map_err(|error| {
+            Error::corrupt(path, format!("line {number} is not a row of metrics: {error}"))
+        })?;
         rows.push(row);
     }
     Ok(rows)
@@ -116,7 +136,12 @@ mod tests {
     use crate::disk::FileSystem;
 
     fn row(step: u64) -> Row {
-        Row { arm: "sgd".into(), step, seconds: 0.5, metrics: IndexMap::from([("loss".into(), Number(1.0 / step as f64))]) }
+        Row {
+            arm: "sgd".into(),
+            step,
+            seconds: 0.5,
+            metrics: IndexMap::from([("loss".into(), Number(1.0 / step as f64))]),
+        }
     }
 
     #[test]

@@ -74,7 +74,13 @@ impl Visitor<'_> for NumberVisitor {
 /// A number as a person reads it: four significant digits, no trailing zeros, powers of ten for the very large and small.
 pub(crate) fn human(value: f64) -> String {
     if !value.is_finite() {
-        return if value.is_nan() { "NaN".into() } else if value > 0.0 { "∞".into() } else { "−∞".into() };
+        return if value.is_nan() {
+            "NaN".into()
+        } else if value > 0.0 {
+            "∞".into()
+        } else {
+            "−∞".into()
+        };
     }
     let size = value.abs();
     let text = if size == 0.0 {
@@ -82,7 +88,11 @@ pub(crate) fn human(value: f64) -> String {
     } else if (1e-3..1e6).contains(&size) {
         let decimals = (3 - size.log10().floor() as i32).clamp(0, 7) as usize;
         let text = format!("{value:.decimals$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text
+        }
     } else {
         let text = format!("{value:.3e}");
         let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
@@ -97,16 +107,29 @@ mod tests {
 
     #[test]
     fn every_float_survives_json() {
-        for value in [0.1, -3.0, f64::MIN_POSITIVE, 1e300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+        for value in
+            [0.1, -3.0, f64::MIN_POSITIVE, 1e300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN]
+        {
             let text = serde_json::to_string(&Number(value)).unwrap();
             let back: Number = serde_json::from_str(&text).unwrap();
-            assert!(back.0.to_bits() == value.to_bits() || (value.is_nan() && back.0.is_nan()), "{text}");
+            assert!(
+                back.0.to_bits() == value.to_bits() || (value.is_nan() && back.0.is_nan()),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn people_read_short_numbers() {
-        let cases = [(0.0, "0"), (0.93456, "0.9346"), (12.0, "12"), (123456.0, "123456"), (-2.5, "−2.5"), (1.5e-7, "1.5e−7"), (2e9, "2e9")];
+        let cases = [
+            (0.0, "0"),
+            (0.93456, "0.9346"),
+            (12.0, "12"),
+            (123456.0, "123456"),
+            (-2.5, "−2.5"),
+            (1.5e-7, "1.5e−7"),
+            (2e9, "2e9"),
+        ];
         for (value, text) in cases {
             assert_eq!(human(value), text);
         }

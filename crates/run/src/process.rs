@@ -69,7 +69,8 @@ pub(crate) trait AnyState: Any {
 
 impl<S: Tree + Serialize + 'static> AnyState for S {
     fn rest(&self) -> Result<Vec<u8>, Error> {
-        rmp_serde::to_vec_named(self).map_err(|error| Error::message(format!("the state cannot be saved: {error}")))
+        rmp_serde::to_vec_named(self)
+            .map_err(|error| Error::message(format!("the state cannot be saved: {error}")))
     }
 
     fn arrays(&self) -> Vec<(String, Array)> {
@@ -97,8 +98,11 @@ impl<P: Process> AnyProcess for P {
     }
 
     fn load(&self, rest: &[u8], arrays: &Arrays) -> Result<Box<dyn AnyState>, Error> {
-        let skeleton: P::State = rmp_serde::from_slice(rest)
-            .map_err(|error| Error::message(format!("the saved state does not fit this version of the method: {error}")))?;
+        let skeleton: P::State = rmp_serde::from_slice(rest).map_err(|error| {
+            Error::message(format!(
+                "the saved state does not fit this version of the method: {error}"
+            ))
+        })?;
         Ok(Box::new(arrays::fill(&skeleton, arrays)?))
     }
 

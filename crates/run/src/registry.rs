@@ -58,14 +58,22 @@ impl Registry {
 
     /// Adds a method. Panics if its slug is taken.
     pub fn add_method(&mut self, method: Method) -> &mut Self {
-        assert!(self.methods.iter().all(|other| other.slug != method.slug), "two methods are called {}", method.slug);
+        assert!(
+            self.methods.iter().all(|other| other.slug != method.slug),
+            "two methods are called {}",
+            method.slug
+        );
         self.methods.push(method);
         self
     }
 
     /// Adds a recipe. Panics if its name is taken.
     pub fn add_recipe(&mut self, recipe: RecipeEntry) -> &mut Self {
-        assert!(self.recipes.iter().all(|other| other.name != recipe.name), "two recipes are called {}", recipe.name);
+        assert!(
+            self.recipes.iter().all(|other| other.name != recipe.name),
+            "two recipes are called {}",
+            recipe.name
+        );
         self.recipes.push(recipe);
         self
     }
@@ -73,7 +81,10 @@ impl Registry {
     /// Adds a recipe kind. Panics if its name is taken.
     pub fn add_kind(&mut self, kind: impl RecipeKind) -> &mut Self {
         let name = RecipeKind::name(&kind);
-        assert!(self.kinds.iter().all(|other| other.name() != name), "two recipe kinds are called {name}");
+        assert!(
+            self.kinds.iter().all(|other| other.name() != name),
+            "two recipe kinds are called {name}"
+        );
         self.kinds.push(Box::new(kind));
         self
     }
@@ -121,7 +132,10 @@ impl Registry {
                 recipe.head().methods.iter().try_for_each(|slug| self.method(slug).map(drop))?;
             }
         }
-        self.methods.iter().flat_map(|method| method.recipes).try_for_each(|name| self.recipe(name).map(drop))
+        self.methods
+            .iter()
+            .flat_map(|method| method.recipes)
+            .try_for_each(|name| self.recipe(name).map(drop))
     }
 }
 

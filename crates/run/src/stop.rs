@@ -55,18 +55,29 @@ impl Stop {
     pub fn advice(&self) -> String {
         match self {
             Stop::Completed => "The run did what its recipe asked; see report.html.".into(),
-            Stop::Converged { .. } => "The criterion is met; tighten it in the recipe if the result is not exact enough.".into(),
+            Stop::Converged { .. } => {
+                "The criterion is met; tighten it in the recipe if the result is not exact enough."
+                    .into()
+            }
             Stop::Budget { limit } => {
-                format!("The limit {limit} came before the method was done; raise it in the recipe or with --set.")
+                format!(
+                    "The limit {limit} came before the method was done; raise it in the recipe or with --set."
+                )
             }
             Stop::EarlyStopped { metric, .. } => {
-                format!("{metric} no longer improved; a longer run.early_stop.patience or a smaller step may find better.")
+                format!(
+                    "{metric} no longer improved; a longer run.early_stop.patience or a smaller step may find better."
+                )
             }
-            Stop::Diverged { .. } => "Try a smaller step size, a warm-up or a start nearer to the solution.".into(),
+            Stop::Diverged { .. } => {
+                "Try a smaller step size, a warm-up or a start nearer to the solution.".into()
+            }
             Stop::NotFinite { leaf, .. } => format!(
                 "A NaN or an infinity reached `{leaf}`: try a smaller learning rate, gradient clipping or f64, and check the data for extreme values."
             ),
-            Stop::Interrupted => "Everything is saved; `lisse resume RUN` goes on from here.".into(),
+            Stop::Interrupted => {
+                "Everything is saved; `lisse resume RUN` goes on from here.".into()
+            }
         }
     }
 
@@ -83,11 +94,17 @@ impl fmt::Display for Stop {
             Stop::Converged { criterion } => write!(f, "converged: {criterion}"),
             Stop::Budget { limit } => write!(f, "budget used up: {limit}"),
             Stop::EarlyStopped { metric, best, patience } => {
-                write!(f, "stopped early: {metric} has not improved on {best} for {patience} values")
+                write!(
+                    f,
+                    "stopped early: {metric} has not improved on {best} for {patience} values"
+                )
             }
             Stop::Diverged { reason } => write!(f, "diverged: {reason}"),
             Stop::NotFinite { step, leaf, metric } => {
-                write!(f, "not finite: at step {step} {metric} is not a finite number, and neither is `{leaf}`")
+                write!(
+                    f,
+                    "not finite: at step {step} {metric} is not a finite number, and neither is `{leaf}`"
+                )
             }
             Stop::Interrupted => f.write_str("interrupted"),
         }

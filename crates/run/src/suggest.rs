@@ -1,7 +1,10 @@
 //! "Did you mean": the valid name nearest to a wrong one.
 
 /// The candidate nearest to `name`, if one is near enough to be a slip of the finger.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let likeness = |candidate: &str| {
         let (a, b) = (name.to_lowercase(), candidate.to_lowercase());
         // A part of a long name is a slip too: `digits` for `sharpness-digits`.

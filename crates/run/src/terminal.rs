@@ -40,10 +40,22 @@ impl Default for Terminal {
 impl Terminal {
     /// Looks at standard error and the environment.
     pub fn new() -> Terminal {
-        let live = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let live = std::io::stderr().is_terminal()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let colour = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let now = Instant::now();
-        Terminal { bar: None, live, colour, arm: String::new(), label: String::new(), started: now, first_step: 0, total: None, last: now, phase: None }
+        Terminal {
+            bar: None,
+            live,
+            colour,
+            arm: String::new(),
+            label: String::new(),
+            started: now,
+            first_step: 0,
+            total: None,
+            last: now,
+            phase: None,
+        }
     }
 
     fn line(&self, text: &str) {
@@ -65,11 +77,17 @@ impl Terminal {
         }
         let (green, dim) = if self.colour { (".green", ".dim") } else { ("", "") };
         let template = match total {
-            Some(_) => format!("{{prefix}} {{bar:24{green}}} {{pos}}/{{len}} {{per_sec}} left {{eta{dim}}}  {{msg}}"),
-            None => format!("{{prefix}} {{spinner{green}}} {{pos}} {{per_sec}} {{elapsed{dim}}}  {{msg}}"),
+            Some(_) => format!(
+                "{{prefix}} {{bar:24{green}}} {{pos}}/{{len}} {{per_sec}} left {{eta{dim}}}  {{msg}}"
+            ),
+            None => format!(
+                "{{prefix}} {{spinner{green}}} {{pos}} {{per_sec}} {{elapsed{dim}}}  {{msg}}"
+            ),
         };
         let target = ProgressDrawTarget::stderr_with_hz((1000 / DRAW_EVERY.as_millis()) as u8);
-        let bar = ProgressBar::with_draw_target(total, target).with_prefix(self.label.clone()).with_position(position);
+        let bar = ProgressBar::with_draw_target(total, target)
+            .with_prefix(self.label.clone())
+            .with_position(position);
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("━╸─"));
         }
@@ -88,11 +106,18 @@ impl Terminal {
         let done = step.step.saturating_sub(self.first_step);
         let rate = done as f64 / self.started.elapsed().as_secs_f64();
         let of = self.total.map(|total| format!("/{total}")).unwrap_or_default();
-        let left = self.total.filter(|_| rate > 0.0).map(|total| {
-            format!(", {} left", time(total.saturating_sub(step.step) as f64 / rate))
-        });
+        let left = self
+            .total
+            .filter(|_| rate > 0.0)
+            .map(|total| format!(", {} left", time(total.saturating_sub(step.step) as f64 / rate)));
         let left = left.unwrap_or_default();
-        self.line(&format!("{}step {}{of}, {} steps/s{left}  {}", prefix(&self.label), step.step, number::human(rate), shown(step)));
+        self.line(&format!(
+            "{}step {}{of}, {} steps/s{left}  {}",
+            prefix(&self.label),
+            step.step,
+            number::human(rate),
+            shown(step)
+        ));
     }
 }
 
@@ -101,8 +126,12 @@ fn prefix(label: &str) -> String {
 }
 
 fn shown(step: &StepView<'_>) -> String {
-    let parts: Vec<String> =
-        step.metrics.iter().take(SHOWN).map(|(name, value)| format!("{name} {}", number::human(value.0))).collect();
+    let parts: Vec<String> = step
+        .metrics
+        .iter()
+        .take(SHOWN)
+        .map(|(name, value)| format!("{name} {}", number::human(value.0)))
+        .collect();
     parts.join("  ")
 }
 
@@ -120,12 +149,20 @@ pub(crate) fn time(secs: f64) -> String {
 impl Observer for Terminal {
     fn started(&mut self, plan: &Plan) {
         let verb = if plan.resumed { "Resuming" } else { "Running" };
-        let place = plan.folder.as_ref().map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+        let place = plan
+            .folder
+            .as_ref()
+            .map(|folder| format!(" in {}", folder.display()))
+            .unwrap_or_default();
         self.line(&format!("{verb} {}{place}", self.bold(&plan.title)));
     }
 
     fn arm(&mut self, arm: ArmView<'_>) {
-        self.arm = if arm.count > 1 { format!("{} ({}/{})", arm.name, arm.index + 1, arm.count) } else { arm.name.to_owned() };
+        self.arm = if arm.count > 1 {
+            format!("{} ({}/{})", arm.name, arm.index + 1, arm.count)
+        } else {
+            arm.name.to_owned()
+        };
         self.label = self.arm.clone();
         self.started = Instant::now();
         self.last = self.started;
@@ -170,7 +207,9 @@ impl Observer for Terminal {
     fn tick(&mut self, done: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-        } else if let Some((name, total)) = self.phase.as_ref().filter(|_| self.last.elapsed() >= LINE_EVERY) {
+        } else if let Some((name, total)) =
+            self.phase.as_ref().filter(|_| self.last.elapsed() >= LINE_EVERY)
+        {
             let of = total.map(|total| format!("/{total}")).unwrap_or_default();
             self.line(&format!("{name}: {done}{of}"));
             self.last = Instant::now();
@@ -190,6 +229,11 @@ impl Observer for Terminal {
             let mark = if claim.holds { "✓" } else { "✗" };
             self.line(&format!("{mark} {claim}"));
         }
-        self.line(&format!("{} in {}. {}", self.bold(&summary.stop.to_string()), time(summary.wall_secs), summary.advice));
+        self.line(&format!(
+            "{} in {}. {}",
+            self.bold(&summary.stop.to_string()),
+            time(summary.wall_secs),
+            summary.advice
+        ));
     }
 }

@@ -7,7 +7,10 @@ use lisse_array::{Array, DType, Stream, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Axis, Picture};
-use crate::{Arm, Audit, Error, Experiment, Interrupt, Invalid, Process, RecipeEntry, RecipeKind, Registry, Setup, Step, Stop, Watch};
+use crate::{
+    Arm, Audit, Error, Experiment, Interrupt, Invalid, Process, RecipeEntry, RecipeKind, Registry,
+    Setup, Step, Stop, Watch,
+};
 
 /// Interrupts the run of a test from inside.
 #[derive(Clone, Default)]
@@ -63,7 +66,12 @@ impl Process for Toy {
 
     fn start(&self) -> Result<ToyState, Error> {
         let position = Array::from_vec(vec![1.0f32, -2.0, 0.5], &[3]);
-        Ok(ToyState { velocity: vec![position.zeros_like()], position, done: 0, best: f64::INFINITY })
+        Ok(ToyState {
+            velocity: vec![position.zeros_like()],
+            position,
+            done: 0,
+            best: f64::INFINITY,
+        })
     }
 
     fn advance(&self, state: &mut ToyState, watch: &mut Watch) -> Result<Step, Error> {
@@ -80,7 +88,11 @@ impl Process for Toy {
         watch.metric("best", state.best);
         std::thread::sleep(std::time::Duration::from_millis(self.config.pause_ms));
         self.trap.step();
-        Ok(if loss < 1e-12 { Step::Done(Stop::Converged { criterion: "loss < 1e-12".into() }) } else { Step::Continue })
+        Ok(if loss < 1e-12 {
+            Step::Done(Stop::Converged { criterion: "loss < 1e-12".into() })
+        } else {
+            Step::Continue
+        })
     }
 
     fn finish(&self, state: &ToyState, watch: &mut Watch) -> Result<(), Error> {
@@ -92,7 +104,13 @@ impl Process for Toy {
         watch.figure("loss", state.position.square().sum_all().item());
         watch.figure("best", state.best);
         let path = Picture::lines("Where it ended", Axis::new("coordinate"), Axis::new("value"));
-        watch.picture("end", path.series("position", state.position.to_f64_vec().into_iter().enumerate().map(|(i, v)| (i as f64, v))))
+        watch.picture(
+            "end",
+            path.series(
+                "position",
+                state.position.to_f64_vec().into_iter().enumerate().map(|(i, v)| (i as f64, v)),
+            ),
+        )
     }
 
     fn total(&self) -> Option<u64> {
@@ -117,15 +135,24 @@ impl RecipeKind for ToyKind {
         if config.rate > 0.0 { Ok(()) } else { Err(Invalid::new("rate", "a number above 0")) }
     }
 
-    fn experiment(&self, setup: &Setup, arms: Vec<Arm<ToyConfig>>) -> Result<Experiment<'static>, Error> {
+    fn experiment(
+        &self,
+        setup: &Setup,
+        arms: Vec<Arm<ToyConfig>>,
+    ) -> Result<Experiment<'static>, Error> {
         let add = |experiment: Experiment<'static>, arm: Arm<ToyConfig>| {
             let noise = Stream::new(setup.seed).child("noise");
             experiment.arm(arm.name, Toy { config: arm.config, noise, trap: self.trap.clone() })
         };
         let experiment = arms.into_iter().fold(Experiment::new(), add);
         Ok(experiment.conclude(|finals, watch| {
-            if let (Some(slow), Some(fast)) = (finals.state::<Toy>("slow"), finals.state::<Toy>("fast")) {
-                watch.figure("distance", (&slow.position - &fast.position).square().sum_all().item());
+            if let (Some(slow), Some(fast)) =
+                (finals.state::<Toy>("slow"), finals.state::<Toy>("fast"))
+            {
+                watch.figure(
+                    "distance",
+                    (&slow.position - &fast.position).square().sum_all().item(),
+                );
             }
             Ok(())
         }))
@@ -136,7 +163,9 @@ impl RecipeKind for ToyKind {
     }
 
     fn audit(&self, _: &Setup, _: Vec<Arm<ToyConfig>>) -> Result<Vec<Audit>, Error> {
-        Ok(vec![Audit::new("loss", Array::ones(&[3], DType::F64), |x: &Array| x.square().sum_all())])
+        Ok(vec![Audit::new("loss", Array::ones(&[3], DType::F64), |x: &Array| {
+            x.square().sum_all()
+        })])
     }
 }
 

@@ -37,7 +37,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(store: Option<Store>, observer: Box<dyn Observer>, ranks: Ranks, interrupt: Interrupt) -> Watch {
+    pub(crate) fn new(
+        store: Option<Store>,
+        observer: Box<dyn Observer>,
+        ranks: Ranks,
+        interrupt: Interrupt,
+    ) -> Watch {
         Watch {
             record: Record::default(),
             metrics: IndexMap::new(),
@@ -56,7 +61,10 @@ impl Watch {
 
     /// A number of this step, for the curve of `name`. Panics for the names `arm`, `step` and `seconds`, which every row has.
     pub fn metric(&mut self, name: &str, value: f64) {
-        assert!(!RESERVED.contains(&name), "metric: `{name}` is a column of every row already; choose another name");
+        assert!(
+            !RESERVED.contains(&name),
+            "metric: `{name}` is a column of every row already; choose another name"
+        );
         match self.metrics.get_mut(name) {
             Some(old) => *old = Number(value),
             None => {
@@ -105,7 +113,11 @@ impl Watch {
     pub fn tick(&mut self) -> Result<(), Error> {
         self.ticks += 1;
         self.observer.tick(self.ticks);
-        if self.interrupt.is_requested() && self.ranks.size() == 1 { Err(Error::Interrupted) } else { Ok(()) }
+        if self.interrupt.is_requested() && self.ranks.size() == 1 {
+            Err(Error::Interrupted)
+        } else {
+            Ok(())
+        }
     }
 
     /// The ranks that work together.
@@ -143,7 +155,12 @@ impl Watch {
 
     /// Writes and forgets the metrics of the step.
     pub(crate) fn end_step(&mut self, seconds: f64) -> Result<Row, Error> {
-        let row = Row { arm: self.arm.clone(), step: self.step, seconds, metrics: std::mem::take(&mut self.metrics) };
+        let row = Row {
+            arm: self.arm.clone(),
+            step: self.step,
+            seconds,
+            metrics: std::mem::take(&mut self.metrics),
+        };
         self.observer.step(StepView { arm: &row.arm, step: row.step, metrics: &row.metrics });
         if let Some(store) = self.store.as_mut().filter(|_| !row.metrics.is_empty()) {
             store.log.push(&row)?;

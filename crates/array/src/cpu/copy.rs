@@ -178,7 +178,8 @@ fn tile<S: Store>(
     let mut turned = [[MaybeUninit::<S>::uninit(); TILE]; TILE];
     for column in 0..TILE {
         let at = (from + column as isize * swap.source_column) as usize;
-        let line: &[S; TILE] = stored[at..].first_chunk().expect("the layout lies within its memory");
+        let line: &[S; TILE] =
+            stored[at..].first_chunk().expect("the layout lies within its memory");
         for (row, &x) in turned.iter_mut().zip(line) {
             row[column].write(x);
         }

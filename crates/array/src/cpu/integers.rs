@@ -98,6 +98,7 @@ maps! {
     AddScalar(p, x) = x.plus(p[0]);
     SubFromScalar(p, x) = p[0].minus(x);
     MulScalar(p, x) = x.times(p[0]);
+    DivScalar(p, x) = x.divided(p[0]);
     DivScalarBy(p, x) = p[0].divided(x);
     PowScalar(p, x) = x.power(p[0]);
     MaxScalar(p, x) = x.max(p[0]);
@@ -155,6 +156,7 @@ pub(crate) fn unary_kernel<T: Integer>(op: Unary) -> Option<UnaryKernel<T>> {
         Unary::AddScalar(s) => k!(AddScalar, s, 0.0),
         Unary::SubFromScalar(s) => k!(SubFromScalar, s, 0.0),
         Unary::MulScalar(s) => k!(MulScalar, s, 0.0),
+        Unary::DivScalar(s) => k!(DivScalar, s, 0.0),
         Unary::DivScalarBy(s) => k!(DivScalarBy, s, 0.0),
         Unary::PowScalar(s) => k!(PowScalar, s, 0.0),
         Unary::MaxScalar(s) => k!(MaxScalar, s, 0.0),

@@ -4,7 +4,6 @@ use burn_flex::FlexTensor;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use crate::storage::raw_tensor;
 use crate::{Element, shape};
 
 /// Multiply-adds below which a product is not worth a second thread.
@@ -68,7 +67,8 @@ where
         return super::full(&out_shape, 0.0, T::DTYPE);
     }
     let (left, right) = (Operand::<T>::new(a, &batch), Operand::<T>::new(b, &batch));
-    let mut out: Vec<T> = Vec::with_capacity(count * m * n);
+    let mut out = super::output::<T>(count * m * n);
+    let room = out.room();
     let one = |i: usize, dst: *mut T, parallelism: Parallelism| {
         // SAFETY: the strides and offsets come from layouts that lie within their buffers; `dst` has room for m * n
         // elements, which are written, not read.
@@ -102,22 +102,20 @@ where
             if work >= PARALLEL_FROM { Parallelism::Rayon(0) } else { Parallelism::None };
         for i in 0..count {
             // SAFETY: matrix i of the output lies within the capacity.
-            one(i, unsafe { out.as_mut_ptr().add(i * m * n) }, parallelism);
+            one(i, unsafe { room.as_mut_ptr().add(i * m * n) }.cast(), parallelism);
         }
     } else if count * work < PARALLEL_FROM {
         for i in 0..count {
             // SAFETY: as above.
-            one(i, unsafe { out.as_mut_ptr().add(i * m * n) }, Parallelism::None);
+            one(i, unsafe { room.as_mut_ptr().add(i * m * n) }.cast(), Parallelism::None);
         }
     } else {
-        out.spare_capacity_mut()[..count * m * n]
-            .par_chunks_mut(m * n)
+        room.par_chunks_mut(m * n)
             .enumerate()
             .for_each(|(i, chunk)| one(i, chunk.as_mut_ptr().cast(), Parallelism::None));
     }
     // SAFETY: every matrix of the output was written above.
-    unsafe { out.set_len(count * m * n) };
-    raw_tensor(out, &out_shape, T::DTYPE)
+    unsafe { out.into_tensor(burn_backend::Shape::from(&out_shape[..]), T::DTYPE) }
 }
 
 fn matrix_at<T: burn_backend::Element + bytemuck::Pod>(

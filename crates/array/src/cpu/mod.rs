@@ -52,6 +52,7 @@ pub(crate) use resample::{Resampler, resample};
 pub(crate) use rows::{layer_norm_last, softmax_last};
 pub(crate) use scan::{Cumulate, cumulate, linear_scan};
 pub(crate) use sort::{extreme_last, order_last};
+pub(crate) use tensor::{row_major, writable};
 pub(crate) use update::{Adam, Momentum, adam_update, momentum_update};
 
 /// Runs `$body` with `$S` bound to the type in memory of a float dtype, else `$other`.

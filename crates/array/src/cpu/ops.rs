@@ -51,6 +51,8 @@ pub(crate) enum Unary {
     SubFromScalar(f64),
     /// x s
     MulScalar(f64),
+    /// x / s
+    DivScalar(f64),
     /// s / x
     DivScalarBy(f64),
     /// xˢ
@@ -151,6 +153,7 @@ maps! {
     AddScalar(p, x) = x + p[0];
     SubFromScalar(p, x) = p[0] - x;
     MulScalar(p, x) = x * p[0];
+    DivScalar(p, x) = x / p[0];
     DivScalarBy(p, x) = p[0] / x;
     PowScalar(p, x) = x.pow::<I>(p[0]);
     Cube(_, x) = x * x * x;
@@ -307,6 +310,7 @@ pub(crate) fn unary_kernel<T: Real>(op: Unary) -> UnaryKernel<T> {
         Unary::AddScalar(s) => k!(AddScalar, Light, s, 0.0),
         Unary::SubFromScalar(s) => k!(SubFromScalar, Light, s, 0.0),
         Unary::MulScalar(s) => k!(MulScalar, Light, s, 0.0),
+        Unary::DivScalar(s) => k!(DivScalar, Light, s, 0.0),
         Unary::DivScalarBy(s) => k!(DivScalarBy, Light, s, 0.0),
         Unary::MaxScalar(s) => k!(MaxScalar, Light, s, 0.0),
         Unary::MinScalar(s) => k!(MinScalar, Light, s, 0.0),

@@ -66,3 +66,14 @@ pub(crate) fn owned_mut<T: bytemuck::Pod + burn_backend::Element>(
     }
     (n >= stored.len() / 2).then(|| &mut stored[start..start + n])
 }
+
+/// The tensor row-major from the start of its buffer; copied only if it is not so already.
+pub(crate) fn row_major(x: FlexTensor) -> FlexTensor {
+    if x.is_contiguous() && x.layout().start_offset() == 0 { x } else { x.to_contiguous() }
+}
+
+/// Writable elements of a row-major tensor; copied first if something else holds the buffer.
+pub(crate) fn writable<T: bytemuck::Pod + burn_backend::Element>(x: &mut FlexTensor) -> &mut [T] {
+    let n = x.layout().num_elements();
+    &mut x.storage_mut::<T>()[..n]
+}

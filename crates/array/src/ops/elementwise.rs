@@ -418,21 +418,21 @@ fn arithmetic(op: Binary, a: Array, b: Array) -> Array {
     if tracked(&[&a, &b]) == 0 {
         return Array::untracked(run_binary(op, a.into_parts().0, b.into_parts().0));
     }
-    let value = binary_value(name, op, &a, &b);
     let (sa, sb) = (crate::shape::Dims::from(a.shape()), crate::shape::Dims::from(b.shape()));
+    if matches!(op, Binary::Add | Binary::Sub) {
+        // The rules need no operand: their buffers can be taken over.
+        let ((a, node_a), (b, node_b)) = (a.into_parts(), b.into_parts());
+        let value = Array::untracked(run_binary(op, a, b));
+        let negative = op == Binary::Sub;
+        return value.derive_from(
+            node_a,
+            move |ct, _| ct.unbroadcast(&sa),
+            node_b,
+            move |ct, _| if negative { -ct } else { ct }.unbroadcast(&sb),
+        );
+    }
+    let value = binary_value(name, op, &a, &b);
     match op {
-        Binary::Add => value.derive2(
-            &a,
-            move |ct, _| ct.unbroadcast(&sa),
-            &b,
-            move |ct, _| ct.unbroadcast(&sb),
-        ),
-        Binary::Sub => value.derive2(
-            &a,
-            move |ct, _| ct.unbroadcast(&sa),
-            &b,
-            move |ct, _| (-ct).unbroadcast(&sb),
-        ),
         Binary::Mul => {
             let (a1, b1) = (a.clone(), b.clone());
             value.derive2(
@@ -464,6 +464,7 @@ fn with_scalar(x: Array, op: Unary) -> Array {
         Unary::AddScalar(_) => Rule::Cotangent(Box::new(|ct| ct)),
         Unary::SubFromScalar(_) => Rule::Cotangent(Box::new(|ct| -ct)),
         Unary::MulScalar(s) => Rule::Cotangent(Box::new(move |ct| ct * s)),
+        Unary::DivScalar(s) => Rule::Cotangent(Box::new(move |ct| ct / s)),
         Unary::DivScalarBy(s) => {
             let kept = x.clone();
             Rule::Cotangent(Box::new(move |ct| ct * (-s) / kept.square()))
@@ -517,7 +518,7 @@ operators! {
     Add add Binary::Add, Unary::AddScalar, Unary::AddScalar;
     Sub sub Binary::Sub, |s: f64| Unary::AddScalar(-s), Unary::SubFromScalar;
     Mul mul Binary::Mul, Unary::MulScalar, Unary::MulScalar;
-    Div div Binary::Div, |s: f64| Unary::MulScalar(1.0 / s), Unary::DivScalarBy;
+    Div div Binary::Div, Unary::DivScalar, Unary::DivScalarBy;
 }
 
 impl Neg for Array {

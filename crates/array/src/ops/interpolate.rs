@@ -29,7 +29,12 @@ impl Array {
     /// assert_eq!(y.to_vec::<f64>(), [0.0, 0.5, 1.0]);
     /// ```
     #[track_caller]
-    pub fn interpolate(&self, sizes: &[usize], method: Interpolation, align_corners: bool) -> Array {
+    pub fn interpolate(
+        &self,
+        sizes: &[usize],
+        method: Interpolation,
+        align_corners: bool,
+    ) -> Array {
         check_images("interpolate", self, sizes.len());
         assert!(
             sizes.iter().chain(&self.shape()[2..]).all(|&s| s > 0),
@@ -73,5 +78,9 @@ fn matrix(from: usize, to: usize, method: Interpolation, align_corners: bool) ->
 fn cubic(distance: f64) -> f64 {
     const A: f64 = -0.75;
     let d = distance;
-    if d <= 1.0 { ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0 } else { ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A }
+    if d <= 1.0 {
+        ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0
+    } else {
+        ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A
+    }
 }

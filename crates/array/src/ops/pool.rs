@@ -70,9 +70,10 @@ impl Pool {
         check_images(operation, x, self.kernel.len());
         let shape = x.shape();
         let axes = self.kernel.len();
-        let fits = [&self.stride, &self.padding, &self.dilation].iter().all(|list| list.len() == axes)
-            && self.kernel.iter().chain(&self.stride).chain(&self.dilation).all(|&v| v > 0)
-            && (0..axes).all(|i| 2 * self.padding[i] <= self.kernel[i]);
+        let fits =
+            [&self.stride, &self.padding, &self.dilation].iter().all(|list| list.len() == axes)
+                && self.kernel.iter().chain(&self.stride).chain(&self.dilation).all(|&v| v > 0)
+                && (0..axes).all(|i| 2 * self.padding[i] <= self.kernel[i]);
         assert!(
             fits,
             "{operation}: each list needs {axes} entries, at least 1 but for the padding, which is at most half the kernel: \
@@ -113,7 +114,8 @@ impl Pool {
                 let begin = i * self.stride[axis];
                 let skipped = padding.saturating_sub(begin).div_ceil(step);
                 let start = begin + skipped * step - padding;
-                let count = size.saturating_sub(start).div_ceil(step).min(self.kernel[axis] - skipped);
+                let count =
+                    size.saturating_sub(start).div_ceil(step).min(self.kernel[axis] - skipped);
                 Window { start, count, step }
             })
             .collect()
@@ -145,9 +147,15 @@ fn even_windows(size: usize, count: usize) -> Vec<Window> {
         .collect()
 }
 
-fn max_kernel<T: Real>(x: &Array, windows: &[Vec<Window>], shape: &[usize], list: &mut Vec<i32>) -> Array {
+fn max_kernel<T: Real>(
+    x: &Array,
+    windows: &[Vec<Window>],
+    shape: &[usize],
+    list: &mut Vec<i32>,
+) -> Array {
     let mut extent = [1; 3];
-    let mut lifted: [Vec<Window>; 3] = std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1 }]);
+    let mut lifted: [Vec<Window>; 3] =
+        std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1 }]);
     let lead = 3 - windows.len();
     for (i, windows) in windows.iter().enumerate() {
         extent[lead + i] = x.shape()[i + 2];
@@ -170,7 +178,8 @@ impl Array {
     #[track_caller]
     pub fn max_pool(&self, pool: &Pool) -> Array {
         pool.check("max_pool", self);
-        let windows = (0..pool.kernel.len()).map(|i| pool.windows(i, self.shape()[i + 2])).collect();
+        let windows =
+            (0..pool.kernel.len()).map(|i| pool.windows(i, self.shape()[i + 2])).collect();
         self.max_windows(windows)
     }
 
@@ -178,7 +187,9 @@ impl Array {
     #[track_caller]
     pub fn adaptive_max_pool(&self, sizes: &[usize]) -> Array {
         self.check_adaptive("adaptive_max_pool", sizes);
-        self.max_windows(sizes.iter().enumerate().map(|(i, &n)| even_windows(self.shape()[i + 2], n)).collect())
+        self.max_windows(
+            sizes.iter().enumerate().map(|(i, &n)| even_windows(self.shape()[i + 2], n)).collect(),
+        )
     }
 
     fn max_windows(&self, windows: Vec<Vec<Window>>) -> Array {
@@ -212,7 +223,8 @@ impl Array {
             "avg_pool: windows must have dilation 1: input {:?}, {pool:?}",
             self.shape()
         );
-        let maps = (0..pool.kernel.len()).map(|i| pool.averages(i, self.shape()[i + 2], count_padding));
+        let maps =
+            (0..pool.kernel.len()).map(|i| pool.averages(i, self.shape()[i + 2], count_padding));
         self.along_axes(maps.collect())
     }
 
@@ -240,6 +252,8 @@ impl Array {
 
     /// Applies one matrix per spatial axis, from the first: its rows are whole and the rest has fewer elements.
     pub(super) fn along_axes(&self, maps: Vec<Resampler>) -> Array {
-        maps.into_iter().enumerate().fold(self.clone(), |x, (i, map)| x.resample(i + 2, &AxisMap::new(map), false))
+        maps.into_iter()
+            .enumerate()
+            .fold(self.clone(), |x, (i, map)| x.resample(i + 2, &AxisMap::new(map), false))
     }
 }

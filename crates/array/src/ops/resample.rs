@@ -58,10 +58,16 @@ fn take<T: Real>(x: &Array, positions: &Positions, shape: &[usize]) -> Array {
 }
 
 fn put<T: Real>(y: &Array, positions: &Positions, shape: &[usize]) -> Array {
-    move_elements(y, shape, |y: &[T]| cpu::put(y, positions.size, positions.repeat, &positions.list, positions.count))
+    move_elements(y, shape, |y: &[T]| {
+        cpu::put(y, positions.size, positions.repeat, &positions.list, positions.count)
+    })
 }
 
-fn move_elements<T: Real>(x: &Array, shape: &[usize], kernel: impl FnOnce(&[T]) -> Vec<T>) -> Array {
+fn move_elements<T: Real>(
+    x: &Array,
+    shape: &[usize],
+    kernel: impl FnOnce(&[T]) -> Vec<T>,
+) -> Array {
     if x.is_empty() || shape.contains(&0) {
         return x.device().with(|| Array::zeros(shape, T::DTYPE));
     }

@@ -1,8 +1,8 @@
 //! Softmax, its logarithm, and layer normalisation.
 
 use crate::storage::Storage;
-use crate::{Array, cpu, shape};
 use crate::tape::derive_joint;
+use crate::{Array, cpu, shape};
 
 /// The untracked softmax of an untracked array, or its logarithm: in one pass over the last axis on the processor.
 fn softmax_value(x: &Array, axis: isize, log: bool) -> Array {

@@ -48,12 +48,19 @@ impl Lbfgs {
         -q
     }
 
-    fn search(&self, objective: &mut Objective<'_>, it: &Iterate, pairs: &[(Array, Array)]) -> Option<(Array, f64, Array)> {
+    fn search(
+        &self,
+        objective: &mut Objective<'_>,
+        it: &Iterate,
+        pairs: &[(Array, Array)],
+    ) -> Option<(Array, f64, Array)> {
         let free = objective.bounded().then(|| objective.free(&it.x, &it.gradient));
         let direction = Lbfgs::direction(pairs, &it.gradient, free.as_ref());
-        let first = if pairs.is_empty() { 1.0 / it.gradient.abs().sum_all().item().max(1.0) } else { 1.0 };
+        let first =
+            if pairs.is_empty() { 1.0 / it.gradient.abs().sum_all().item().max(1.0) } else { 1.0 };
         if free.is_none() {
-            return strong_wolfe(objective, it, &direction, first, self.curvature).map(|t| (t.x, t.value, t.gradient));
+            return strong_wolfe(objective, it, &direction, first, self.curvature)
+                .map(|t| (t.x, t.value, t.gradient));
         }
         let (x, _) = projected_armijo(objective, it, &direction, first)?;
         let (value, gradient) = objective.value_and_grad(&x);

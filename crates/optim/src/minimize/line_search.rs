@@ -32,8 +32,13 @@ pub(super) fn strong_wolfe(
     if slope >= 0.0 || !slope.is_finite() {
         return None;
     }
-    let origin =
-        Trial { x: from.x.clone(), value: from.value, gradient: from.gradient.clone(), step: 0.0, slope };
+    let origin = Trial {
+        x: from.x.clone(),
+        value: from.value,
+        gradient: from.gradient.clone(),
+        step: 0.0,
+        slope,
+    };
     let mut evaluate = |step: f64| {
         let x = from.x.add_scaled(step, direction);
         let (value, gradient) = objective.value_and_grad(&x);
@@ -103,7 +108,8 @@ fn interpolate(a: &Trial, b: &Trial) -> f64 {
     let (low, high) = (a.step.min(b.step), a.step.max(b.step));
     let d1 = a.slope + b.slope - 3.0 * (a.value - b.value) / (a.step - b.step);
     let root = (d1 * d1 - a.slope * b.slope).sqrt() * (b.step - a.step).signum();
-    let step = b.step - (b.step - a.step) * (b.slope + root - d1) / (b.slope - a.slope + 2.0 * root);
+    let step =
+        b.step - (b.step - a.step) * (b.slope + root - d1) / (b.slope - a.slope + 2.0 * root);
     let margin = 0.1 * (high - low);
     if step.is_finite() { step.clamp(low + margin, high - margin) } else { 0.5 * (low + high) }
 }

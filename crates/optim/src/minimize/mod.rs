@@ -27,7 +27,12 @@ pub struct Options<P> {
 
 impl<P> Default for Options<P> {
     fn default() -> Self {
-        Options { gradient_tolerance: 1e-6, max_iterations: 1000, max_evaluations: 100_000, bounds: None }
+        Options {
+            gradient_tolerance: 1e-6,
+            max_iterations: 1000,
+            max_evaluations: 100_000,
+            bounds: None,
+        }
     }
 }
 
@@ -56,9 +61,13 @@ impl Stop {
                 "no step lowers the value within floating-point precision; the tolerance may be out of reach: \
                  use f64, rescale the problem, or accept this point"
             }
-            Stop::MaxIterations => "the iteration limit was reached; raise max_iterations or use a second-order method",
+            Stop::MaxIterations => {
+                "the iteration limit was reached; raise max_iterations or use a second-order method"
+            }
             Stop::MaxEvaluations => "the evaluation limit was reached; raise max_evaluations",
-            Stop::NotFinite => "value or gradient is not finite here; start elsewhere or add bounds",
+            Stop::NotFinite => {
+                "value or gradient is not finite here; start elsewhere or add bounds"
+            }
         }
     }
 }
@@ -210,8 +219,10 @@ impl<'a> Objective<'a> {
         let ones = x.ones_like();
         let Some((lower, upper)) = &self.bounds else { return ones };
         let zero = x.zeros_like();
-        let held_low = x.less_equal(lower).cast(x.dtype()) * gradient.greater(&zero).cast(x.dtype());
-        let held_high = x.greater_equal(upper).cast(x.dtype()) * gradient.less(&zero).cast(x.dtype());
+        let held_low =
+            x.less_equal(lower).cast(x.dtype()) * gradient.greater(&zero).cast(x.dtype());
+        let held_high =
+            x.greater_equal(upper).cast(x.dtype()) * gradient.less(&zero).cast(x.dtype());
         ones - held_low.maximum(&held_high)
     }
 }
@@ -313,7 +324,12 @@ pub fn minimize<P: Tree>(
     })
 }
 
-fn stop_reason<P>(iterate: &Iterate, gradient: f64, counts: &Counts, options: &Options<P>) -> Option<Stop> {
+fn stop_reason<P>(
+    iterate: &Iterate,
+    gradient: f64,
+    counts: &Counts,
+    options: &Options<P>,
+) -> Option<Stop> {
     if !iterate.value.is_finite() || !gradient.is_finite() {
         Some(Stop::NotFinite)
     } else if gradient <= options.gradient_tolerance {
@@ -346,7 +362,10 @@ fn check_bounds(lower: &Array, upper: &Array, expected: usize) -> Result<(), Min
     let pairs = lower.to_f64_vec().into_iter().zip(upper.to_f64_vec());
     for (coordinate, (lower, upper)) in pairs.enumerate() {
         // Also refuses NaN.
-        if !matches!(lower.partial_cmp(&upper), Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)) {
+        if !matches!(
+            lower.partial_cmp(&upper),
+            Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)
+        ) {
             return Err(MinimizeError::EmptyBounds { coordinate, lower, upper });
         }
     }

@@ -82,7 +82,8 @@ impl Method for NewtonCg {
             if length == 0.0 {
                 return false;
             }
-            let predicted = -dot(&iterate.gradient, &s) - 0.5 * dot(&s, &objective.hvp(&iterate.x, &s));
+            let predicted =
+                -dot(&iterate.gradient, &s) - 0.5 * dot(&s, &objective.hvp(&iterate.x, &s));
             let value = objective.value(&x);
             // Near the optimum both decreases drown in rounding: then trust the model.
             let noise = 10.0 * f64::EPSILON * iterate.value.abs().max(1.0);

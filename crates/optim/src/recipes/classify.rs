@@ -6,7 +6,8 @@ use lisse_nn::models::{Mlp, MlpConfig, SmallConvNet, SmallConvNetConfig};
 use lisse_nn::{Context, Model, losses};
 use lisse_run::report::{Axis, Picture};
 use lisse_run::{
-    Arm, Audit, Error, Experiment, Finals, Invalid, Process, Ranks, RecipeKind, Setup, Step, Stop, Watch,
+    Arm, Audit, Error, Experiment, Finals, Invalid, Process, Ranks, RecipeKind, Setup, Step, Stop,
+    Watch,
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,8 +119,10 @@ impl Network {
             }
             ModelConfig::Mlp { hidden } => {
                 let inputs = shape[1..].iter().product();
-                let sizes: Vec<usize> =
-                    std::iter::once(inputs).chain(hidden.iter().copied()).chain([classes]).collect();
+                let sizes: Vec<usize> = std::iter::once(inputs)
+                    .chain(hidden.iter().copied())
+                    .chain([classes])
+                    .collect();
                 Network::Mlp(MlpConfig::new(&sizes).build(&stream))
             }
         }
@@ -141,7 +144,8 @@ impl RecipeKind for Classify {
     }
 
     fn validate(&self, config: &Config) -> Result<(), Invalid> {
-        let positive = |ok: bool, key: &str| if ok { Ok(()) } else { Err(Invalid::new(key, "at least 1")) };
+        let positive =
+            |ok: bool, key: &str| if ok { Ok(()) } else { Err(Invalid::new(key, "at least 1")) };
         positive(config.training.epochs > 0, "training.epochs")?;
         positive(config.training.batch_size > 0, "training.batch_size")?;
         match &config.model {
@@ -162,10 +166,17 @@ impl RecipeKind for Classify {
             positive(s.line_points > 2, "sharpness.line_points")?;
             positive(s.plane_points > 2, "sharpness.plane_points")?;
         }
-        config.method.validate().map_err(|bad| Invalid::new(format!("method.{}", bad.key), bad.expected))
+        config
+            .method
+            .validate()
+            .map_err(|bad| Invalid::new(format!("method.{}", bad.key), bad.expected))
     }
 
-    fn experiment(&self, setup: &Setup, arms: Vec<Arm<Config>>) -> Result<Experiment<'static>, Error> {
+    fn experiment(
+        &self,
+        setup: &Setup,
+        arms: Vec<Arm<Config>>,
+    ) -> Result<Experiment<'static>, Error> {
         let mut experiment = Experiment::new();
         let mut names = Vec::new();
         let mut trainings = Vec::new();
@@ -192,7 +203,10 @@ impl RecipeKind for Classify {
         let training = Training::new(&arm.config, setup)?;
         let params = training.initial().map(|leaf| leaf.cast(DType::F64));
         // A few examples: finite differences evaluate the loss a thousand times.
-        let part = training.train.select(&(0..training.train.len().min(8)).collect::<Vec<_>>()).cast(DType::F64);
+        let part = training
+            .train
+            .select(&(0..training.train.len().min(8)).collect::<Vec<_>>())
+            .cast(DType::F64);
         let loss = move |net: &Network| {
             losses::cross_entropy(&net.forward(&part.inputs, &Context::eval()), &part.targets)
         };
@@ -224,7 +238,10 @@ impl Training {
         let stream = Stream::new(setup.seed);
         let data = Dataset::bundled(&config.data.name).map_err(Error::other)?;
         let classes = data.classes().ok_or_else(|| {
-            Error::message(format!("data set `{}` has no classes; a classification needs some", data.name))
+            Error::message(format!(
+                "data set `{}` has no classes; a classification needs some",
+                data.name
+            ))
         })?;
         if matches!(config.model, ModelConfig::Conv { .. }) && data.inputs.rank() != 4 {
             return Err(Error::message(format!(
@@ -234,15 +251,26 @@ impl Training {
             )));
         }
         let data = data.cast(DType::F32);
-        let (train, test) =
-            data.train_test(config.data.test_fraction, &stream.child("split")).map_err(Error::other)?;
+        let (train, test) = data
+            .train_test(config.data.test_fraction, &stream.child("split"))
+            .map_err(Error::other)?;
         let noise = stream.child("label noise");
-        let noisy = label_noise(&train.targets, config.data.label_noise, classes, &noise).map_err(Error::other)?;
+        let noisy = label_noise(&train.targets, config.data.label_noise, classes, &noise)
+            .map_err(Error::other)?;
         let train = train.with_targets(noisy.labels).map_err(Error::other)?;
-        let batches =
-            Batches::new(train.len(), config.training.batch_size).map_err(Error::other)?.shuffled(&stream);
+        let batches = Batches::new(train.len(), config.training.batch_size)
+            .map_err(Error::other)?
+            .shuffled(&stream);
         let (train, test) = (train.to_device(setup.device), test.to_device(setup.device));
-        Ok(Training { config: config.clone(), train, test, classes, batches, stream, ranks: setup.ranks.clone() })
+        Ok(Training {
+            config: config.clone(),
+            train,
+            test,
+            classes,
+            batches,
+            stream,
+            ranks: setup.ranks.clone(),
+        })
     }
 
     fn steps(&self) -> u64 {
@@ -321,7 +349,9 @@ impl Process for Training {
         let network = self.initial();
         let unused = unmatched_group(&self.config.method, &network);
         if let Some(pattern) = unused {
-            return Err(Error::message(format!("method.groups: pattern `{pattern}` matches no parameter")));
+            return Err(Error::message(format!(
+                "method.groups: pattern `{pattern}` matches no parameter"
+            )));
         }
         let optimizer = self.optimizer().init(&network);
         Ok(TrainingState { network, optimizer })
@@ -358,7 +388,8 @@ impl Process for Training {
         watch.figure("train_loss", self.train_loss(&state.network).item());
         if let Some(sharpness) = &self.config.sharpness {
             watch.phase("largest Hessian eigenvalue", None);
-            let product = |v: &Network| hvp(|net: &Network| self.train_loss(net), &state.network, v);
+            let product =
+                |v: &Network| hvp(|net: &Network| self.train_loss(net), &state.network, v);
             let stream = self.stream.child("lanczos");
             let spectrum = lanczos(product, &state.network, sharpness.products, 1e-3, stream);
             watch.figure("largest_eigenvalue", spectrum.largest());
@@ -385,11 +416,16 @@ fn conclude(
     finals: &Finals<'_>,
     watch: &mut Watch,
 ) -> Result<(), Error> {
-    let Some(sharpness) = trainings.first().and_then(|t| t.config.sharpness.clone()) else { return Ok(()) };
+    let Some(sharpness) = trainings.first().and_then(|t| t.config.sharpness.clone()) else {
+        return Ok(());
+    };
     let axis = landscape::grid(sharpness.radius, sharpness.plane_points);
     let loss_axis = Axis::new("training loss").log();
-    let mut lines =
-        Picture::lines("The loss along a random direction", Axis::new("distance in filter norms"), loss_axis);
+    let mut lines = Picture::lines(
+        "The loss along a random direction",
+        Axis::new("distance in filter norms"),
+        loss_axis,
+    );
     let work = sharpness.line_points + sharpness.plane_points * sharpness.plane_points;
     watch.phase("loss surface", Some((work * names.len()) as u64));
     for (name, training) in names.iter().zip(trainings) {
@@ -401,9 +437,21 @@ fn conclude(
             watch.tick()?;
             Ok(training.train_loss(net).item())
         };
-        let along = landscape::line(&mut loss, &state.network, &first, sharpness.radius, sharpness.line_points)?;
-        let plane =
-            landscape::plane(&mut loss, &state.network, &first, &second, sharpness.radius, sharpness.plane_points)?;
+        let along = landscape::line(
+            &mut loss,
+            &state.network,
+            &first,
+            sharpness.radius,
+            sharpness.line_points,
+        )?;
+        let plane = landscape::plane(
+            &mut loss,
+            &state.network,
+            &first,
+            &second,
+            sharpness.radius,
+            sharpness.plane_points,
+        )?;
         lines = lines.series(name.as_str(), along);
         let heat = Picture::heat(
             format!("The loss around the solution of {name}"),
@@ -414,7 +462,8 @@ fn conclude(
             // Rows of the plane step along the first direction, rows of the picture along the second.
             (0..axis.len()).flat_map(|j| plane.iter().map(move |row| row[j])).collect(),
         );
-        let heat = heat.value(Axis::new("training loss")).log().contours(10).mark(0.0, 0.0, "solution");
+        let heat =
+            heat.value(Axis::new("training loss")).log().contours(10).mark(0.0, 0.0, "solution");
         watch.picture(&format!("plane-{name}"), heat)?;
     }
     let caption = "Filter-normalised directions (Li et al., 2018): the same draw for every arm, scaled to its filters.";

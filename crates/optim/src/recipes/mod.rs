@@ -31,9 +31,15 @@ macro_rules! recipe {
 }
 
 const RECIPES: [RecipeEntry; 3] = [
-    recipe!("sharpness-digits", "SGD against SAM on digits with noisy labels: accuracy and sharpness"),
+    recipe!(
+        "sharpness-digits",
+        "SGD against SAM on digits with noisy labels: accuracy and sharpness"
+    ),
     recipe!("optimizers-digits", "Eight training optimizers on one network"),
-    recipe!("minimizers", "Gradient descent, L-BFGS and Newton-CG race to the optimum of known functions"),
+    recipe!(
+        "minimizers",
+        "Gradient descent, L-BFGS and Newton-CG race to the optimum of known functions"
+    ),
 ];
 
 const METHODS: [Method; 10] = [

@@ -5,7 +5,9 @@ use std::time::Instant;
 use lisse_array::{Array, Tree};
 use lisse_data::Dataset;
 use lisse_run::report::{Axis, Cell, Picture, Table};
-use lisse_run::{Arm, Audit, Error, Experiment, Finals, Invalid, Process, RecipeKind, Setup, Step, Stop, Watch};
+use lisse_run::{
+    Arm, Audit, Error, Experiment, Finals, Invalid, Process, RecipeKind, Setup, Step, Stop, Watch,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::minimize::{Counts, GradientDescent, Iterate, Lbfgs, Method, NewtonCg, Objective};
@@ -68,7 +70,9 @@ impl MethodConfig {
         match *self {
             MethodConfig::GradientDescent => Box::new(GradientDescent::default()),
             MethodConfig::Lbfgs { memory } => Box::new(Lbfgs { memory, ..Lbfgs::default() }),
-            MethodConfig::NewtonCg { radius } => Box::new(NewtonCg { radius, ..NewtonCg::default() }),
+            MethodConfig::NewtonCg { radius } => {
+                Box::new(NewtonCg { radius, ..NewtonCg::default() })
+            }
         }
     }
 }
@@ -80,7 +84,8 @@ const LOGISTIC_MINIMUM: f64 = include!("../../tests/golden/logistic_minimum.txt"
 
 /// All problems that a recipe can name.
 fn all_problems() -> Result<Vec<Problem>, Error> {
-    let cancer = Dataset::bundled("breast_cancer").map_err(Error::other)?.cast(lisse_array::DType::F64);
+    let cancer =
+        Dataset::bundled("breast_cancer").map_err(Error::other)?.cast(lisse_array::DType::F64);
     let scale = lisse_data::Standardizer::fit(&cancer.inputs).map_err(Error::other)?;
     let inputs = scale.apply(&cancer.inputs).map_err(Error::other)?;
     let labels = cancer.targets.cast(lisse_array::DType::F64) * 2.0 - 1.0;
@@ -130,7 +135,9 @@ impl RecipeKind for Race {
     }
 
     fn figures(&self, config: &Config) -> Option<Vec<String>> {
-        let per_problem = |p: &String| ["evaluations", "iterations", "seconds", "gap"].map(|f| format!("{p}.{f}"));
+        let per_problem = |p: &String| {
+            ["evaluations", "iterations", "seconds", "gap"].map(|f| format!("{p}.{f}"))
+        };
         Some(config.problems.iter().flat_map(per_problem).chain(["solved".into()]).collect())
     }
 
@@ -209,11 +216,19 @@ impl Process for Runner {
     type State = RunState;
 
     fn start(&self) -> Result<RunState, Error> {
-        Ok(RunState { problem: 0, iterate: None, counts: Counts::default(), seconds: 0.0, results: Vec::new() })
+        Ok(RunState {
+            problem: 0,
+            iterate: None,
+            counts: Counts::default(),
+            seconds: 0.0,
+            results: Vec::new(),
+        })
     }
 
     fn advance(&self, state: &mut RunState, watch: &mut Watch) -> Result<Step, Error> {
-        let Some(problem) = self.problems.get(state.problem) else { return Ok(Step::Done(Stop::Completed)) };
+        let Some(problem) = self.problems.get(state.problem) else {
+            return Ok(Step::Done(Stop::Completed));
+        };
         let clock = Instant::now();
         let mut objective = Objective::new(&problem.function);
         objective.counts = state.counts;
@@ -242,7 +257,10 @@ impl Process for Runner {
             });
         }
         let iteration = iterate.iteration;
-        let outcome = state.results.last_mut().ok_or_else(|| Error::message("a race state without its problem"))?;
+        let outcome = state
+            .results
+            .last_mut()
+            .ok_or_else(|| Error::message("a race state without its problem"))?;
         outcome.path.push((state.counts.total() as f64, gap));
         watch.metric(&format!("{}.gap", problem.name), gap);
         let solved = gap <= self.config.tolerance;
@@ -255,7 +273,11 @@ impl Process for Runner {
             (state.problem, state.iterate, state.counts, state.seconds) =
                 (state.problem + 1, None, Counts::default(), 0.0);
         }
-        Ok(if state.problem == self.problems.len() { Step::Done(Stop::Completed) } else { Step::Continue })
+        Ok(if state.problem == self.problems.len() {
+            Step::Done(Stop::Completed)
+        } else {
+            Step::Continue
+        })
     }
 
     fn finish(&self, state: &RunState, watch: &mut Watch) -> Result<(), Error> {
@@ -273,9 +295,14 @@ impl Process for Runner {
     }
 }
 
-fn conclude(arms: &[(String, Vec<String>)], finals: &Finals<'_>, watch: &mut Watch) -> Result<(), Error> {
+fn conclude(
+    arms: &[(String, Vec<String>)],
+    finals: &Finals<'_>,
+    watch: &mut Watch,
+) -> Result<(), Error> {
     let names = arms.first().map(|(_, names)| names.clone()).unwrap_or_default();
-    let mut evaluations = Picture::bars("Evaluations to the optimum", Axis::new("evaluations").log());
+    let mut evaluations =
+        Picture::bars("Evaluations to the optimum", Axis::new("evaluations").log());
     let mut seconds = Picture::bars("Seconds to the optimum", Axis::new("seconds").log());
     let mut table = Table::new(
         "The race",
@@ -302,12 +329,16 @@ fn conclude(arms: &[(String, Vec<String>)], finals: &Finals<'_>, watch: &mut Wat
     watch.table("race", table)?;
     for name in &names {
         let axis = Axis::new("value minus minimum").log();
-        let mut lines = Picture::lines(format!("Progress on {name}"), Axis::new("evaluations"), axis);
+        let mut lines =
+            Picture::lines(format!("Progress on {name}"), Axis::new("evaluations"), axis);
         for (arm, _) in arms {
-            let found = finals.state::<Runner>(arm).and_then(|s| s.results.iter().find(|o| o.problem == *name));
+            let found = finals
+                .state::<Runner>(arm)
+                .and_then(|s| s.results.iter().find(|o| o.problem == *name));
             if let Some(outcome) = found {
                 // A logarithmic axis has no zero: machine precision stands for it.
-                lines = lines.series(arm.as_str(), outcome.path.iter().map(|&(e, gap)| (e, gap.max(1e-16))));
+                lines = lines
+                    .series(arm.as_str(), outcome.path.iter().map(|&(e, gap)| (e, gap.max(1e-16))));
             }
         }
         watch.picture(&format!("progress-{name}"), lines)?;

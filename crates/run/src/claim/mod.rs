@@ -92,7 +92,9 @@ pub struct ClaimResult {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ClaimError {
     /// The text is not a claim.
-    #[error("claim `{claim}`: {problem}, at character {position}; right would be, for example, `sam.accuracy >= sgd.accuracy - 0.01`")]
+    #[error(
+        "claim `{claim}`: {problem}, at character {position}; right would be, for example, `sam.accuracy >= sgd.accuracy - 0.01`"
+    )]
     Syntax {
         /// The text.
         claim: String,
@@ -128,7 +130,11 @@ impl Claim {
     }
 
     /// Checks that each figure could exist: that `possible` accepts it. `known` are names for the hint.
-    pub fn check(&self, possible: impl Fn(&str) -> bool, known: &[String]) -> Result<(), ClaimError> {
+    pub fn check(
+        &self,
+        possible: impl Fn(&str) -> bool,
+        known: &[String],
+    ) -> Result<(), ClaimError> {
         match self.figures().into_iter().find(|name| !possible(name)) {
             None => Ok(()),
             Some(figure) => Err(ClaimError::UnknownFigure {
@@ -150,9 +156,13 @@ impl Claim {
             Relation::Equal => left == right,
             Relation::NotEqual => left != right && !left.is_nan() && !right.is_nan(),
         };
-        let problem = self.figures().into_iter().find(|name| !figures.contains_key(*name)).map(|name| {
-            format!("this run has no figure `{name}`{}", suggest::hint(name, figures.keys().map(String::as_str)))
-        });
+        let problem =
+            self.figures().into_iter().find(|name| !figures.contains_key(*name)).map(|name| {
+                format!(
+                    "this run has no figure `{name}`{}",
+                    suggest::hint(name, figures.keys().map(String::as_str))
+                )
+            });
         ClaimResult { claim: self.text.clone(), left, right, holds, problem }
     }
 }
@@ -166,7 +176,9 @@ impl Expression {
                     names.push(name);
                 }
             }
-            Expression::Negative(inner) | Expression::Absolute(inner) => inner.collect_figures(names),
+            Expression::Negative(inner) | Expression::Absolute(inner) => {
+                inner.collect_figures(names)
+            }
             Expression::Binary(_, left, right) => {
                 left.collect_figures(names);
                 right.collect_figures(names);
@@ -209,10 +221,17 @@ mod tests {
     use super::*;
 
     fn figures() -> IndexMap<String, Number> {
-        [("sam.acc", 0.97), ("sgd.acc", 0.95), ("sam.eig", 3.0), ("sgd.eig", 10.0), ("nan", f64::NAN), ("adam-w.acc", 0.5)]
-            .map(|(name, value)| (name.to_owned(), Number(value)))
-            .into_iter()
-            .collect()
+        [
+            ("sam.acc", 0.97),
+            ("sgd.acc", 0.95),
+            ("sam.eig", 3.0),
+            ("sgd.eig", 10.0),
+            ("nan", f64::NAN),
+            ("adam-w.acc", 0.5),
+        ]
+        .map(|(name, value)| (name.to_owned(), Number(value)))
+        .into_iter()
+        .collect()
     }
 
     fn evaluate(text: &str) -> ClaimResult {
@@ -240,9 +259,19 @@ mod tests {
     fn a_missing_figure_names_the_nearest() {
         let result = evaluate("sam.ac >= 0");
         assert!(!result.holds && result.left.is_nan());
-        assert!(result.problem.as_ref().unwrap().contains("no figure `sam.ac`; did you mean `sam.acc`?"), "{result}");
+        assert!(
+            result
+                .problem
+                .as_ref()
+                .unwrap()
+                .contains("no figure `sam.ac`; did you mean `sam.acc`?"),
+            "{result}"
+        );
         let claim: Claim = "smo.acc > 0".parse().unwrap();
         let error = claim.check(|name| name.starts_with("sam."), &["sam.acc".into()]).unwrap_err();
-        assert!(error.to_string().contains("this run has no figure `smo.acc`; did you mean `sam.acc`?"), "{error}");
+        assert!(
+            error.to_string().contains("this run has no figure `smo.acc`; did you mean `sam.acc`?"),
+            "{error}"
+        );
     }
 }

@@ -21,12 +21,19 @@ impl FromStr for Claim {
 
     fn from_str(text: &str) -> Result<Claim, ClaimError> {
         let mut parser = Parser { rest: text, depth: 0 };
-        parser.claim().map_err(|problem| ClaimError::Syntax {
-            claim: text.into(),
-            position: text[..text.len() - parser.rest.len()].chars().count() + 1,
-            problem,
-        })
-        .map(|(left, relation, right)| Claim { text: text.trim().into(), left, relation, right })
+        parser
+            .claim()
+            .map_err(|problem| ClaimError::Syntax {
+                claim: text.into(),
+                position: text[..text.len() - parser.rest.len()].chars().count() + 1,
+                problem,
+            })
+            .map(|(left, relation, right)| Claim {
+                text: text.trim().into(),
+                left,
+                relation,
+                right,
+            })
     }
 }
 
@@ -43,12 +50,18 @@ impl<'a> Parser<'a> {
         let left = self.sum()?;
         let relation = self.relation()?;
         let right = self.sum()?;
-        if self.rest.is_empty() { Ok((left, relation, right)) } else { Err(self.unexpected("the end")) }
+        if self.rest.is_empty() {
+            Ok((left, relation, right))
+        } else {
+            Err(self.unexpected("the end"))
+        }
     }
 
     fn relation(&mut self) -> Parsed<Relation> {
         let found = RELATIONS.iter().find(|(token, _)| self.take(token));
-        found.map(|(_, relation)| *relation).ok_or_else(|| self.unexpected("one of < <= > >= == !="))
+        found
+            .map(|(_, relation)| *relation)
+            .ok_or_else(|| self.unexpected("one of < <= > >= == !="))
     }
 
     fn sum(&mut self) -> Parsed<Expression> {
@@ -112,7 +125,8 @@ impl<'a> Parser<'a> {
     }
 
     fn quoted(&mut self) -> Parsed<Expression> {
-        let end = self.rest.find('`').filter(|&end| end > 0).ok_or("a name in backticks does not end")?;
+        let end =
+            self.rest.find('`').filter(|&end| end > 0).ok_or("a name in backticks does not end")?;
         let name = self.rest[..end].to_owned();
         self.skip(end + 1);
         Ok(Expression::Figure(name))
@@ -120,11 +134,14 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Parsed<Expression> {
         let bytes = self.rest.as_bytes();
-        let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+        let digits = |from: usize| {
+            bytes[from..].iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count()
+        };
         let mut end = digits(0);
         if matches!(bytes.get(end), Some(b'e' | b'E')) {
             let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
-            let exponent = bytes[end + 1 + sign..].iter().take_while(|b| b.is_ascii_digit()).count();
+            let exponent =
+                bytes[end + 1 + sign..].iter().take_while(|b| b.is_ascii_digit()).count();
             if exponent > 0 {
                 end += 1 + sign + exponent;
             }
@@ -188,8 +205,13 @@ mod tests {
 
     #[test]
     fn syntax_errors_say_where() {
-        assert!(problem("a >").contains("expected a number or a figure, found the end, at character 4"));
-        assert!(problem("a + 1").contains("expected one of < <= > >= == !=, found the end, at character 6"));
+        assert!(
+            problem("a >").contains("expected a number or a figure, found the end, at character 4")
+        );
+        assert!(
+            problem("a + 1")
+                .contains("expected one of < <= > >= == !=, found the end, at character 6")
+        );
         assert!(problem("(a < 2").contains("expected `)`, found `<`, at character 4"));
         assert!(problem("a < 2 3").contains("expected the end, found `3`, at character 7"));
         assert!(problem("a = 2").contains("found `=`"));
@@ -202,7 +224,9 @@ mod tests {
 
     #[test]
     fn products_bind_tighter_and_the_left_goes_first() {
-        let value = |text: &str| format!("{text} > 0").parse::<Claim>().unwrap().evaluate(&IndexMap::new()).left;
+        let value = |text: &str| {
+            format!("{text} > 0").parse::<Claim>().unwrap().evaluate(&IndexMap::new()).left
+        };
         assert_eq!(value("1 + 2 * 3"), 7.0);
         assert_eq!(value("10 - 2 - 3"), 5.0);
         assert_eq!(value("12 / 2 / 3"), 2.0);
@@ -217,11 +241,15 @@ mod tests {
         let number = (0.0..100.0f64).prop_map(|x| (format!("{x:?}"), x));
         number.prop_recursive(5, 40, 2, |inner| {
             prop_oneof![
-                (inner.clone(), inner.clone()).prop_map(|((a, x), (b, y))| (format!("({a}+ {b})"), x + y)),
-                (inner.clone(), inner.clone()).prop_map(|((a, x), (b, y))| (format!("( {a} -{b})"), x - y)),
-                (inner.clone(), inner.clone()).prop_map(|((a, x), (b, y))| (format!("({a}) * ({b})"), x * y))
+                (inner.clone(), inner.clone())
+                    .prop_map(|((a, x), (b, y))| (format!("({a}+ {b})"), x + y)),
+                (inner.clone(), inner.clone())
+                    .prop_map(|((a, x), (b, y))| (format!("( {a} -{b})"), x - y)),
+                (inner.clone(), inner.clone())
+                    .prop_map(|((a, x), (b, y))| (format!("({a}) * ({b})"), x * y))
                     .prop_map(|(text, value)| (format!("({text})"), value)),
-                (inner.clone(), inner.clone()).prop_map(|((a, x), (b, y))| (format!("({a}/{b})"), x / y)),
+                (inner.clone(), inner.clone())
+                    .prop_map(|((a, x), (b, y))| (format!("({a}/{b})"), x / y)),
                 inner.clone().prop_map(|(a, x)| (format!("-{a}"), -x)),
                 inner.prop_map(|(a, x)| (format!("abs( {a} )"), x.abs())),
             ]

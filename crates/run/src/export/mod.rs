@@ -22,10 +22,14 @@ pub fn csv(run: &RunFolder, path: &Path) -> Result<(), Error> {
         other => Error::message(format!("{}: {other:?}", path.display())),
     };
     let mut writer = csv::Writer::from_path(path).map_err(failed)?;
-    writer.write_record(["arm", "step", "seconds"].into_iter().chain(names.iter().copied())).map_err(failed)?;
+    writer
+        .write_record(["arm", "step", "seconds"].into_iter().chain(names.iter().copied()))
+        .map_err(failed)?;
     for row in &rows {
         let first = [row.arm.clone(), row.step.to_string(), row.seconds.to_string()];
-        let value = |name: &&str| row.metrics.get(*name).map(|value| value.0.to_string()).unwrap_or_default();
+        let value = |name: &&str| {
+            row.metrics.get(*name).map(|value| value.0.to_string()).unwrap_or_default()
+        };
         writer.write_record(first.into_iter().chain(names.iter().map(value))).map_err(failed)?;
     }
     writer.flush().map_err(|source| Error::disk(path, "write", source))

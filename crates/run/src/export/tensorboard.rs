@@ -18,7 +18,11 @@ pub fn tensorboard(run: &RunFolder, folder: &Path) -> Result<(), Error> {
         arms.entry(row.arm.clone()).or_default().push(row);
     }
     for (arm, rows) in &arms {
-        let folder = if arm.is_empty() { folder.to_owned() } else { folder.join(crate::exhibit::file_name(arm)) };
+        let folder = if arm.is_empty() {
+            folder.to_owned()
+        } else {
+            folder.join(crate::exhibit::file_name(arm))
+        };
         fs::create_dir_all(&folder).map_err(|e| Error::disk(&folder, "make this folder", e))?;
         // TensorBoard looks for `tfevents` in the name; the rest is free.
         let path = folder.join("events.out.tfevents.0.lisse");

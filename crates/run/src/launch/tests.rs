@@ -9,7 +9,8 @@ use crate::toy::{TOY, Trap, registry};
 use crate::{Row, recipe::RecipeError};
 
 fn request(out: &Path, set: &[&str]) -> Request {
-    let overrides = Overrides { set: set.iter().map(|&s| s.to_owned()).collect(), ..Overrides::default() };
+    let overrides =
+        Overrides { set: set.iter().map(|&s| s.to_owned()).collect(), ..Overrides::default() };
     Request { source: Source::Builtin("toy-race".into()), out: Some(out.to_owned()), overrides }
 }
 
@@ -36,7 +37,8 @@ fn essence(folder: &Path) -> (Vec<Row>, BTreeMap<String, u64>, String, Vec<Strin
     let run = RunFolder::open(folder).unwrap();
     let rows = run.rows().unwrap().into_iter().map(|row| Row { seconds: 0.0, ..row }).collect();
     let summary = run.summary().unwrap().unwrap();
-    let figures = summary.figures.iter().map(|(name, value)| (name.clone(), value.0.to_bits())).collect();
+    let figures =
+        summary.figures.iter().map(|(name, value)| (name.clone(), value.0.to_bits())).collect();
     let claims = format!("{:?} {:?} {}", summary.claims, summary.stop, summary.steps);
     let picture = fs::read(folder.join("artefacts/fast.end.json")).unwrap();
     (rows, figures, claims, summary.exhibits, picture)
@@ -50,11 +52,21 @@ fn a_run_leaves_a_whole_folder() {
     let summary = &finished.summary;
     assert_eq!(summary.stop, Stop::Completed);
     assert_eq!(summary.steps, 8);
-    assert_eq!(summary.arms.iter().map(|arm| arm.name.as_str()).collect::<Vec<_>>(), ["slow", "fast"]);
+    assert_eq!(
+        summary.arms.iter().map(|arm| arm.name.as_str()).collect::<Vec<_>>(),
+        ["slow", "fast"]
+    );
     assert!(summary.claims.iter().all(|claim| claim.holds), "{:?}", summary.claims);
     assert!(summary.figures.contains_key("slow.loss") && summary.figures.contains_key("distance"));
     assert!(summary.wall_secs > 0.0 && summary.peak_memory_bytes > 0);
-    for file in ["recipe.toml", "metrics.jsonl", "summary.json", "report.html", "checkpoint/state.safetensors", "artefacts/slow.end.json"] {
+    for file in [
+        "recipe.toml",
+        "metrics.jsonl",
+        "summary.json",
+        "report.html",
+        "checkpoint/state.safetensors",
+        "artefacts/slow.end.json",
+    ] {
         assert!(out.join(file).is_file(), "{file} is missing");
     }
     assert!(!out.join("run.lock").exists());
@@ -146,7 +158,10 @@ fn a_finished_run_cannot_be_resumed() {
     let out = folder.path().join("run");
     run(&out, &[]);
     let error = resume_quietly(&out).unwrap_err().to_string();
-    assert!(error.contains("this run is finished (completed), there is nothing to resume"), "{error}");
+    assert!(
+        error.contains("this run is finished (completed), there is nothing to resume"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -154,8 +169,13 @@ fn folders_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     run(&out, &[]);
-    let error = launch(&registry(Trap::default()), &request(&out, &[]), Session::quiet()).unwrap_err().to_string();
-    assert!(error.contains("this folder exists and is not empty; give a new folder with --out"), "{error}");
+    let error = launch(&registry(Trap::default()), &request(&out, &[]), Session::quiet())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("this folder exists and is not empty; give a new folder with --out"),
+        "{error}"
+    );
     let error = resume_quietly(folder.path()).unwrap_err().to_string();
     assert!(error.contains("this is not a run folder: it has no recipe.toml"), "{error}");
     let error = resume_quietly(&folder.path().join("nowhere")).unwrap_err().to_string();
@@ -181,7 +201,12 @@ fn a_changed_recipe_and_a_broken_checkpoint_are_refused() {
     let text = fs::read_to_string(&recipe).unwrap();
     fs::write(&recipe, text.replace("steps = 6", "steps = 7")).unwrap();
     let error = resume_quietly(&out).unwrap_err().to_string();
-    assert!(error.contains("state.safetensors: this checkpoint cannot be used: recipe.toml was changed since"), "{error}");
+    assert!(
+        error.contains(
+            "state.safetensors: this checkpoint cannot be used: recipe.toml was changed since"
+        ),
+        "{error}"
+    );
     fs::write(&recipe, text).unwrap();
     let state = out.join("checkpoint/state.safetensors");
     let bytes = fs::read(&state).unwrap();
@@ -202,12 +227,18 @@ fn a_full_disk_leaves_the_last_checkpoint() {
     for room in (500..40_000).step_by(1777) {
         let out = folder.path().join(format!("room-{room}"));
         let disk = FullDisk::with_room(room);
-        match launch_on(&registry(Trap::default()), &request(&out, &set), Session::quiet(), || Box::new(disk)) {
+        match launch_on(&registry(Trap::default()), &request(&out, &set), Session::quiet(), || {
+            Box::new(disk)
+        }) {
             Ok(_) => break,
             Err(error) => {
                 failures += 1;
                 let text = error.to_string();
-                assert!(text.contains("could not write") && text.contains("the last checkpoint, which is intact"), "{text}");
+                assert!(
+                    text.contains("could not write")
+                        && text.contains("the last checkpoint, which is intact"),
+                    "{text}"
+                );
             }
         }
         if out.join("recipe.toml").exists() {
@@ -224,11 +255,17 @@ fn nan_stops_an_arm_with_step_and_leaf() {
     let finished = run(&folder.path().join("run"), &["arms.fast.poison=3"]);
     let expected = Stop::NotFinite { step: 3, leaf: "velocity.0".into(), metric: "loss".into() };
     assert_eq!(finished.summary.stop, expected);
-    assert_eq!(finished.summary.stop.to_string(), "not finite: at step 3 loss is not a finite number, and neither is `velocity.0`");
+    assert_eq!(
+        finished.summary.stop.to_string(),
+        "not finite: at step 3 loss is not a finite number, and neither is `velocity.0`"
+    );
     assert!(finished.summary.advice.contains("`velocity.0`: try a smaller learning rate"));
     assert_eq!(finished.summary.arms[0].stop, Stop::Completed);
     let claim = &finished.summary.claims[0];
-    assert!(!claim.holds && claim.problem.as_ref().unwrap().contains("no figure `fast.loss`"), "{claim:?}");
+    assert!(
+        !claim.holds && claim.problem.as_ref().unwrap().contains("no figure `fast.loss`"),
+        "{claim:?}"
+    );
 }
 
 #[test]
@@ -243,8 +280,11 @@ fn limits_and_early_stops() {
     );
     assert!(matches!(&finished.summary.arms[0].stop, Stop::EarlyStopped { patience: 4, .. }));
     assert_eq!(finished.summary.arms[0].steps, 5);
-    let finished = run(&folder.path().join("time"), &["steps=100000", "pause_ms=5", "run.max_secs=0.05"]);
-    assert!(matches!(&finished.summary.arms[1].stop, Stop::Budget { limit } if limit == "run.max_secs = 0.05"));
+    let finished =
+        run(&folder.path().join("time"), &["steps=100000", "pause_ms=5", "run.max_secs=0.05"]);
+    assert!(
+        matches!(&finished.summary.arms[1].stop, Stop::Budget { limit } if limit == "run.max_secs = 0.05")
+    );
 }
 
 #[test]
@@ -252,21 +292,31 @@ fn wrong_recipes_leave_no_folder() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let fails = |set: &[&str]| {
-        let error = launch(&registry(Trap::default()), &request(&out, set), Session::quiet()).unwrap_err();
+        let error =
+            launch(&registry(Trap::default()), &request(&out, set), Session::quiet()).unwrap_err();
         assert!(!out.exists());
         error
     };
     let error = fails(&["arms.fast.rate=-1"]);
-    assert!(matches!(&error, Error::Recipe(error) if **error == RecipeError {
-        place: "--set arms.fast.rate=-1".into(),
-        arm: Some("fast".into()),
-        key: "rate".into(),
-        problem: "expected a number above 0, found the number -1".into(),
-    }), "{error}");
+    assert!(
+        matches!(&error, Error::Recipe(error) if **error == RecipeError {
+            place: "--set arms.fast.rate=-1".into(),
+            arm: Some("fast".into()),
+            key: "rate".into(),
+            problem: "expected a number above 0, found the number -1".into(),
+        }),
+        "{error}"
+    );
     let error = fails(&["claims=[\"fats.loss > 0\"]"]).to_string();
-    assert!(error.contains("this run has no figure `fats.loss`; did you mean `fast.loss`?"), "{error}");
+    assert!(
+        error.contains("this run has no figure `fats.loss`; did you mean `fast.loss`?"),
+        "{error}"
+    );
     let error = fails(&["claims=[\"fast.los > 0\"]"]).to_string();
-    assert!(error.contains("this run has no figure `fast.los`; did you mean `fast.loss`?"), "{error}");
+    assert!(
+        error.contains("this run has no figure `fast.los`; did you mean `fast.loss`?"),
+        "{error}"
+    );
     let error = fails(&["kind=tyo"]).to_string();
     assert_eq!(error, "there is no recipe kind called `tyo`; did you mean `toy`? Valid names: toy");
 }
@@ -277,7 +327,10 @@ fn names_of_recipes_and_files_are_told_apart() {
     assert_eq!(Source::find(&registry, "toy-race").unwrap(), Source::Builtin("toy-race".into()));
     assert_eq!(Source::find(&registry, "mine.toml").unwrap(), Source::File("mine.toml".into()));
     let error = Source::find(&registry, "toy-rac").unwrap_err().to_string();
-    assert_eq!(error, "there is no recipe called `toy-rac`; did you mean `toy-race`? Valid names: toy-race");
+    assert_eq!(
+        error,
+        "there is no recipe called `toy-rac`; did you mean `toy-race`? Valid names: toy-race"
+    );
     registry.check().unwrap();
 }
 
@@ -300,15 +353,26 @@ fn three_ranks_write_one_folder_with_the_same_result() {
         let session = Session { ranks, interrupt: trap.interrupt.clone(), ..Session::quiet() };
         launch(&registry(trap), &request(&out, &[]), session).unwrap()
     });
-    assert!(summaries.iter().all(|finished| finished.summary.stop == Stop::Interrupted && finished.summary.steps == 4));
+    assert!(
+        summaries
+            .iter()
+            .all(|finished| finished.summary.stop == Stop::Interrupted
+                && finished.summary.steps == 4)
+    );
     assert_eq!(summaries.iter().filter(|finished| finished.folder.is_some()).count(), 1);
     let resumed = Ranks::threads(3, |ranks| {
-        resume(&registry(Trap::default()), &out, Session { ranks, ..Session::quiet() }).unwrap().summary
+        resume(&registry(Trap::default()), &out, Session { ranks, ..Session::quiet() })
+            .unwrap()
+            .summary
     });
-    assert!(resumed.iter().all(|summary| summary.figures == resumed[0].figures && summary.ranks == 3));
+    assert!(
+        resumed.iter().all(|summary| summary.figures == resumed[0].figures && summary.ranks == 3)
+    );
     assert_eq!(essence(&out), essence(&whole));
     let errors = Ranks::threads(2, |ranks| {
-        resume(&registry(Trap::default()), &out, Session { ranks, ..Session::quiet() }).unwrap_err().to_string()
+        resume(&registry(Trap::default()), &out, Session { ranks, ..Session::quiet() })
+            .unwrap_err()
+            .to_string()
     });
     assert!(errors.iter().all(|error| error.contains("this run is finished")), "{errors:?}");
 }

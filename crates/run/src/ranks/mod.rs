@@ -44,7 +44,10 @@ impl Ranks {
     /// do the same work and write the same files.
     pub fn from_environment() -> Result<Ranks, Error> {
         let variables = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
-        let size = variables.iter().find_map(|name| std::env::var(name).ok()?.parse::<usize>().ok()).unwrap_or(1);
+        let size = variables
+            .iter()
+            .find_map(|name| std::env::var(name).ok()?.parse::<usize>().ok())
+            .unwrap_or(1);
         if size <= 1 {
             return Ok(Ranks::alone());
         }
@@ -58,7 +61,9 @@ impl Ranks {
 
     #[cfg(not(feature = "mpi"))]
     fn connect(size: usize) -> Result<Ranks, Error> {
-        Err(Error::Ranks(format!("started as one of {size} processes, but this build cannot talk to the others; build with `--features mpi`")))
+        Err(Error::Ranks(format!(
+            "started as one of {size} processes, but this build cannot talk to the others; build with `--features mpi`"
+        )))
     }
 
     /// Runs `f` on `size` ranks that are threads of this process, and returns what each gave, in order. For tests.
@@ -94,7 +99,9 @@ impl Ranks {
         let told = own.map_err(|error| error.to_string());
         let mut all = Vec::with_capacity(n);
         for (rank, part) in self.gather(&told)?.into_iter().enumerate() {
-            all.extend(part.map_err(|problem| Error::Ranks(format!("rank {rank} failed: {problem}")))?);
+            all.extend(
+                part.map_err(|problem| Error::Ranks(format!("rank {rank} failed: {problem}")))?,
+            );
         }
         Ok(all)
     }
@@ -104,7 +111,11 @@ impl Ranks {
         let bytes = to_bytes(value)?;
         match &self.0 {
             None => Ok(vec![from_bytes(&bytes)?]),
-            Some(wire) => wire.exchange(vec![bytes; wire.size()]).iter().map(|bytes| from_bytes(bytes)).collect(),
+            Some(wire) => wire
+                .exchange(vec![bytes; wire.size()])
+                .iter()
+                .map(|bytes| from_bytes(bytes))
+                .collect(),
         }
     }
 
@@ -121,8 +132,10 @@ impl Ranks {
         if self.size() == 1 {
             return Ok(tree.clone());
         }
-        let names = tree.named_leaves().into_iter().map(|(name, leaf)| (name, leaf.clone())).collect();
-        let bytes = if self.rank() == 0 { crate::arrays::encode(names, [].into())? } else { Vec::new() };
+        let names =
+            tree.named_leaves().into_iter().map(|(name, leaf)| (name, leaf.clone())).collect();
+        let bytes =
+            if self.rank() == 0 { crate::arrays::encode(names, [].into())? } else { Vec::new() };
         let (arrays, _) = crate::arrays::decode(&self.broadcast(bytes)?).map_err(Error::Ranks)?;
         crate::arrays::fill(tree, &arrays)
     }
@@ -138,7 +151,9 @@ impl Ranks {
     pub fn all_reduce_sum<T: Summand>(&self, values: &mut [T]) {
         let Some(wire) = &self.0 else { return };
         let size = wire.size();
-        let parts = (0..size).map(|r| bytemuck::cast_slice(&values[share(values.len(), r, size)]).to_vec()).collect();
+        let parts = (0..size)
+            .map(|r| bytemuck::cast_slice(&values[share(values.len(), r, size)]).to_vec())
+            .collect();
         let received = wire.exchange(parts);
         let own = share(values.len(), wire.rank(), size).len();
         let mut sums = vec![0.0f64; own];
@@ -203,7 +218,9 @@ impl Ranks {
         let outcome = (self.rank() == 0).then(f).transpose();
         let problem = self.broadcast(outcome.as_ref().err().map(ToString::to_string))?;
         match (outcome, problem) {
-            (Ok(None), Some(problem)) => Err(Error::Ranks(format!("the first rank failed: {problem}"))),
+            (Ok(None), Some(problem)) => {
+                Err(Error::Ranks(format!("the first rank failed: {problem}")))
+            }
             (outcome, _) => outcome,
         }
     }
@@ -260,12 +277,14 @@ fn take<T: lisse_array::Element>(values: &mut &[T], leaf: &Array) -> Array {
 }
 
 fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    rmp_serde::to_vec_named(value).map_err(|error| Error::Ranks(format!("a value cannot be sent: {error}")))
+    rmp_serde::to_vec_named(value)
+        .map_err(|error| Error::Ranks(format!("a value cannot be sent: {error}")))
 }
 
 fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    rmp_serde::from_slice(bytes)
-        .map_err(|error| Error::Ranks(format!("another rank sent something else than this one expected: {error}")))
+    rmp_serde::from_slice(bytes).map_err(|error| {
+        Error::Ranks(format!("another rank sent something else than this one expected: {error}"))
+    })
 }
 
 #[cfg(test)]

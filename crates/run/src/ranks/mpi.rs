@@ -25,7 +25,9 @@ impl MpiWire {
         let (universe, support) = mpi::initialize_with_threading(Threading::Serialized)
             .ok_or_else(|| Error::Ranks("MPI was initialised twice in this process".into()))?;
         if support < Threading::Serialized {
-            return Err(Error::Ranks("this MPI does not support programs with threads (MPI_THREAD_SERIALIZED)".into()));
+            return Err(Error::Ranks(
+                "this MPI does not support programs with threads (MPI_THREAD_SERIALIZED)".into(),
+            ));
         }
         let world = universe.world();
         let (rank, size) = (world.rank() as usize, world.size() as usize);
@@ -41,9 +43,11 @@ impl MpiWire {
         let mut received = vec![0u8; receive_counts.iter().map(|&count| count as usize).sum()];
         let (send_at, receive_at) = (displacements(&send_counts), displacements(&receive_counts));
         let outgoing = Partition::new(&sent[..], &send_counts[..], &send_at[..]);
-        let mut incoming = PartitionMut::new(&mut received[..], &receive_counts[..], &receive_at[..]);
+        let mut incoming =
+            PartitionMut::new(&mut received[..], &receive_counts[..], &receive_at[..]);
         world.all_to_all_varcount_into(&outgoing, &mut incoming);
-        let slice = |(&at, &count): (&Count, &Count)| received[at as usize..(at + count) as usize].to_vec();
+        let slice =
+            |(&at, &count): (&Count, &Count)| received[at as usize..(at + count) as usize].to_vec();
         receive_at.iter().zip(&receive_counts).map(slice).collect()
     }
 }

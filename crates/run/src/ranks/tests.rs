@@ -22,11 +22,21 @@ fn three_ranks_share_the_work() {
         let squares = ranks.map(7, |i| Ok(i * i)).unwrap();
         let mut values: Vec<f64> = (0..5).map(|i| (i + ranks.rank() * 10) as f64).collect();
         ranks.all_reduce_sum(&mut values);
-        let tree = (Array::full(&[2, 2], ranks.rank() as f64, DType::F32), Array::arange(0.0, 3.0, 1.0, DType::I64));
+        let tree = (
+            Array::full(&[2, 2], ranks.rank() as f64, DType::F32),
+            Array::arange(0.0, 3.0, 1.0, DType::I64),
+        );
         let sum = ranks.all_reduce_tree(&tree);
         let first = ranks.broadcast_tree(&tree).unwrap();
         ranks.barrier();
-        (squares, values, sum.0.to_f64_vec(), sum.1.to_f64_vec(), first.0.to_f64_vec(), ranks.broadcast(ranks.rank()).unwrap())
+        (
+            squares,
+            values,
+            sum.0.to_f64_vec(),
+            sum.1.to_f64_vec(),
+            first.0.to_f64_vec(),
+            ranks.broadcast(ranks.rank()).unwrap(),
+        )
     });
     for (squares, values, sum, integers, first, leader) in results {
         assert_eq!(squares, [0, 1, 4, 9, 16, 25, 36]);
@@ -41,7 +51,8 @@ fn three_ranks_share_the_work() {
 #[test]
 fn sums_are_the_same_bits_everywhere() {
     let results = Ranks::threads(4, |ranks| {
-        let mut values: Vec<f32> = (0..101).map(|i| ((i * 31 + ranks.rank() * 17) as f32).sin() * 1e3).collect();
+        let mut values: Vec<f32> =
+            (0..101).map(|i| ((i * 31 + ranks.rank() * 17) as f32).sin() * 1e3).collect();
         ranks.all_reduce_sum(&mut values);
         values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     });
@@ -51,7 +62,10 @@ fn sums_are_the_same_bits_everywhere() {
 #[test]
 fn a_failure_of_one_is_told_to_all() {
     let results = Ranks::threads(3, |ranks| {
-        let mapped = ranks.map(3, |i| if i == 1 { Err(Error::message("no memory")) } else { Ok(i) }).unwrap_err().to_string();
+        let mapped = ranks
+            .map(3, |i| if i == 1 { Err(Error::message("no memory")) } else { Ok(i) })
+            .unwrap_err()
+            .to_string();
         let led = ranks.lead(|| Err::<(), _>(Error::message("no disk"))).unwrap_err().to_string();
         (mapped, led)
     });

@@ -17,7 +17,8 @@ struct ThreadWire {
 }
 
 pub(crate) fn run<T: Send>(size: usize, f: impl Fn(Arc<dyn Wire>) -> T + Sync) -> Vec<T> {
-    let board = Arc::new(Board { letters: Mutex::new(vec![Vec::new(); size]), turn: Barrier::new(size) });
+    let board =
+        Arc::new(Board { letters: Mutex::new(vec![Vec::new(); size]), turn: Barrier::new(size) });
     std::thread::scope(|scope| {
         let start = |rank| {
             let wire = Arc::new(ThreadWire { rank, size, board: board.clone() });
@@ -25,7 +26,10 @@ pub(crate) fn run<T: Send>(size: usize, f: impl Fn(Arc<dyn Wire>) -> T + Sync) -
             scope.spawn(move || f(wire))
         };
         let threads: Vec<_> = (0..size).map(start).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     })
 }
 
@@ -42,7 +46,8 @@ impl Wire for ThreadWire {
         let letters = || self.board.letters.lock().unwrap_or_else(PoisonError::into_inner);
         letters()[self.rank] = parts;
         self.board.turn.wait();
-        let received = letters().iter_mut().map(|from| std::mem::take(&mut from[self.rank])).collect();
+        let received =
+            letters().iter_mut().map(|from| std::mem::take(&mut from[self.rank])).collect();
         // Nobody writes the next letters before all have read these.
         self.board.turn.wait();
         received

@@ -72,7 +72,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { checkpoint_secs: 60.0, checkpoint_steps: None, max_steps: None, max_secs: None, early_stop: None }
+        Limits {
+            checkpoint_secs: 60.0,
+            checkpoint_steps: None,
+            max_steps: None,
+            max_secs: None,
+            early_stop: None,
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use lisse_array::Device;
 use serde::de::DeserializeOwned;
 
 pub use error::RecipeError;
-pub use head::{EarlyStop, Goal, Head, Limits};
 use head::HEAD_KEYS;
+pub use head::{EarlyStop, Goal, Head, Limits};
 pub(crate) use resolve::resolved_text;
 use tree::{Node, NotToml, Origin, Table, Value};
 
@@ -60,15 +60,33 @@ impl Recipe {
     }
 
     /// Reads the text of a recipe. `source` names it in messages; `name` is its name if it gives none.
-    pub fn parse(source: &str, name: &str, text: &str, overrides: &Overrides) -> Result<Recipe, Error> {
-        let mut root = tree::parse(text).map_err(|NotToml { problem, offset }| {
-            let line = offset.map_or(1, |offset| tree::line_at(text, offset));
-            RecipeError { place: format!("{source}:{line}"), arm: None, key: String::new(), problem: format!("this is not TOML: {problem}") }
-        }).map_err(Box::new)?;
+    pub fn parse(
+        source: &str,
+        name: &str,
+        text: &str,
+        overrides: &Overrides,
+    ) -> Result<Recipe, Error> {
+        let mut root = tree::parse(text)
+            .map_err(|NotToml { problem, offset }| {
+                let line = offset.map_or(1, |offset| tree::line_at(text, offset));
+                RecipeError {
+                    place: format!("{source}:{line}"),
+                    arm: None,
+                    key: String::new(),
+                    problem: format!("this is not TOML: {problem}"),
+                }
+            })
+            .map_err(Box::new)?;
         apply(source, &mut root, overrides)?;
 
-        let head_node = table_node(HEAD_KEYS.iter().filter_map(|&key| Some((key.to_owned(), tree::remove(&mut root, key)?))).collect());
-        let mut head: Head = read::read(&head_node).map_err(|fault| locate(source, None, &fault, &[]))?;
+        let head_node = table_node(
+            HEAD_KEYS
+                .iter()
+                .filter_map(|&key| Some((key.to_owned(), tree::remove(&mut root, key)?)))
+                .collect(),
+        );
+        let mut head: Head =
+            read::read(&head_node).map_err(|fault| locate(source, None, &fault, &[]))?;
         if head.name.is_empty() {
             name.clone_into(&mut head.name);
         }
@@ -76,10 +94,18 @@ impl Recipe {
             head.title.clone_from(&head.name);
         }
         let arms = take_arms(source, &mut root)?;
-        let mut recipe = Recipe { source: source.into(), device: Device::Cpu, claims: Vec::new(), head, shared: root, arms };
-        recipe.device = recipe.head.device.parse().map_err(|problem: lisse_array::UnknownDevice| {
-            recipe.head_error(&head_node, "device", problem.to_string())
-        })?;
+        let mut recipe = Recipe {
+            source: source.into(),
+            device: Device::Cpu,
+            claims: Vec::new(),
+            head,
+            shared: root,
+            arms,
+        };
+        recipe.device =
+            recipe.head.device.parse().map_err(|problem: lisse_array::UnknownDevice| {
+                recipe.head_error(&head_node, "device", problem.to_string())
+            })?;
         recipe.check_limits(&head_node)?;
         recipe.claims = recipe.read_claims(&head_node)?;
         Ok(recipe)
@@ -111,7 +137,8 @@ impl Recipe {
             .iter()
             .map(|(name, _)| {
                 let node = self.arm_node(name);
-                let config = read::read(&node).map_err(|fault| locate(&self.source, self.arm(name), &fault, &HEAD_KEYS))?;
+                let config = read::read(&node)
+                    .map_err(|fault| locate(&self.source, self.arm(name), &fault, &HEAD_KEYS))?;
                 Ok(Arm { name: name.clone(), config })
             })
             .collect()
@@ -129,7 +156,8 @@ impl Recipe {
             place = place_of(&self.source, &found.origin);
             problem.push_str(&format!(", found {}", found.value));
         }
-        Box::new(RecipeError { place, arm: self.arm(arm), key: invalid.key.clone(), problem }).into()
+        Box::new(RecipeError { place, arm: self.arm(arm), key: invalid.key.clone(), problem })
+            .into()
     }
 
     fn arm<'a>(&self, name: &'a str) -> Option<String> {
@@ -145,21 +173,29 @@ impl Recipe {
     }
 
     fn head_error(&self, head: &Node, key: &str, problem: String) -> Error {
-        let place = head.child(key).map_or_else(|| self.source.clone(), |node| place_of(&self.source, &node.origin));
+        let place = head
+            .child(key)
+            .map_or_else(|| self.source.clone(), |node| place_of(&self.source, &node.origin));
         Box::new(RecipeError { place, arm: None, key: key.into(), problem }).into()
     }
 
     fn read_claims(&self, head: &Node) -> Result<Vec<Claim>, Error> {
-        let parse = |text: &String| text.parse().map_err(|error: crate::claim::ClaimError| self.head_error(head, "claims", error.to_string()));
+        let parse = |text: &String| {
+            text.parse().map_err(|error: crate::claim::ClaimError| {
+                self.head_error(head, "claims", error.to_string())
+            })
+        };
         self.head.claims.iter().map(parse).collect()
     }
 
     fn check_limits(&self, head: &Node) -> Result<(), Error> {
         let run = &self.head.run;
         let positive = |key: &str, value: Option<f64>| match value {
-            Some(value) if value.is_nan() || value <= 0.0 => {
-                Err(self.head_error(head, "run", format!("run.{key}: expected a number above 0, found the number {value}")))
-            }
+            Some(value) if value.is_nan() || value <= 0.0 => Err(self.head_error(
+                head,
+                "run",
+                format!("run.{key}: expected a number above 0, found the number {value}"),
+            )),
             _ => Ok(()),
         };
         positive("checkpoint_secs", Some(run.checkpoint_secs))?;
@@ -183,7 +219,8 @@ fn place_of(source: &str, origin: &Origin) -> String {
 
 fn locate(source: &str, arm: Option<String>, fault: &read::Fault, more: &[&str]) -> Error {
     let (key, problem) = fault.explain(more);
-    let place = fault.origin.as_ref().map_or_else(|| source.to_owned(), |origin| place_of(source, origin));
+    let place =
+        fault.origin.as_ref().map_or_else(|| source.to_owned(), |origin| place_of(source, origin));
     Box::new(RecipeError { place, arm, key, problem }).into()
 }
 
@@ -207,12 +244,14 @@ fn apply(source: &str, root: &mut Table, overrides: &Overrides) -> Result<(), Er
     }
     if let Some(seed) = overrides.seed {
         let origin = Origin::Option(format!("--seed {seed}"));
-        let seed = i64::try_from(seed).map_err(|_| RecipeError {
-            place: format!("--seed {seed}"),
-            arm: None,
-            key: "seed".into(),
-            problem: format!("expected a whole number of at most {}", i64::MAX),
-        }).map_err(Box::new)?;
+        let seed = i64::try_from(seed)
+            .map_err(|_| RecipeError {
+                place: format!("--seed {seed}"),
+                arm: None,
+                key: "seed".into(),
+                problem: format!("expected a whole number of at most {}", i64::MAX),
+            })
+            .map_err(Box::new)?;
         tree::insert(root, "seed", Node { value: Value::Integer(seed), origin });
     }
     if let Some(device) = overrides.device {
@@ -224,7 +263,12 @@ fn apply(source: &str, root: &mut Table, overrides: &Overrides) -> Result<(), Er
 
 fn apply_setting(root: &mut Table, setting: &str) -> Result<(), Error> {
     let reject = |key: &str, problem: String| {
-        Error::from(Box::new(RecipeError { place: format!("--set {setting}"), arm: None, key: key.into(), problem }))
+        Error::from(Box::new(RecipeError {
+            place: format!("--set {setting}"),
+            arm: None,
+            key: key.into(),
+            problem,
+        }))
     };
     let (key, text) = setting
         .split_once('=')
@@ -234,39 +278,71 @@ fn apply_setting(root: &mut Table, setting: &str) -> Result<(), Error> {
     let path: Vec<String> = key.split('.').map(str::to_owned).collect();
     check_arms_listen(root, &path, key).map_err(|problem| reject(key, problem))?;
     let node = tree::parse_setting(text, &Origin::Option(format!("--set {setting}")));
-    tree::set(root, &path, node).map_err(|part| reject(key, format!("`{part}` is neither a table nor a list with that item")))
+    tree::set(root, &path, node).map_err(|part| {
+        reject(key, format!("`{part}` is neither a table nor a list with that item"))
+    })
 }
 
 /// A shared setting that every arm overrides would do nothing, and an arm that is not there is a slip.
 fn check_arms_listen(root: &Table, path: &[String], key: &str) -> Result<(), String> {
-    let Some(Node { value: Value::Table(arms), .. }) = tree::get(root, "arms") else { return Ok(()) };
+    let Some(Node { value: Value::Table(arms), .. }) = tree::get(root, "arms") else {
+        return Ok(());
+    };
     if path[0] == "arms" {
         let known = path.get(1).is_none_or(|name| tree::get(arms, name).is_some());
         let name = path.get(1).map_or("", String::as_str);
-        return if known { Ok(()) } else { Err(format!("there is no arm `{name}`{}", suggest::hint(name, arms.iter().map(|(name, _)| name.as_str())))) };
+        return if known {
+            Ok(())
+        } else {
+            Err(format!(
+                "there is no arm `{name}`{}",
+                suggest::hint(name, arms.iter().map(|(name, _)| name.as_str()))
+            ))
+        };
     }
     let overrides = |arm: &Node| path.iter().try_fold(arm, |node, key| node.child(key)).is_some();
     if !arms.is_empty() && arms.iter().all(|(_, arm)| overrides(arm)) {
-        let settings: Vec<String> = arms.iter().map(|(name, _)| format!("arms.{name}.{key}")).collect();
+        let settings: Vec<String> =
+            arms.iter().map(|(name, _)| format!("arms.{name}.{key}")).collect();
         return Err(format!("every arm sets this itself; set {}", settings.join(" or ")));
     }
     Ok(())
 }
 
 fn take_arms(source: &str, root: &mut Table) -> Result<Vec<(String, Table)>, Error> {
-    let Some(node) = tree::remove(root, "arms") else { return Ok(vec![(String::new(), Table::new())]) };
-    let Value::Table(arms) = node.value else { return Err(not_a_table(source, "arms", &node).into()) };
+    let Some(node) = tree::remove(root, "arms") else {
+        return Ok(vec![(String::new(), Table::new())]);
+    };
+    let Value::Table(arms) = node.value else {
+        return Err(not_a_table(source, "arms", &node).into());
+    };
     let mut taken = Vec::new();
     for (name, arm) in arms {
         let key = format!("arms.{name}");
         if name.is_empty() || name.contains(|c: char| !c.is_alphanumeric() && !"_-".contains(c)) {
             let problem = "the name of an arm has letters, digits, _ and - only".into();
-            return Err(Box::new(RecipeError { place: place_of(source, &arm.origin), arm: None, key, problem }).into());
+            return Err(Box::new(RecipeError {
+                place: place_of(source, &arm.origin),
+                arm: None,
+                key,
+                problem,
+            })
+            .into());
         }
-        let Value::Table(table) = arm.value else { return Err(not_a_table(source, &key, &arm).into()) };
-        if let Some((head, node)) = table.iter().find(|(key, _)| HEAD_KEYS.contains(&key.as_str())) {
-            let problem = format!("`{head}` is the same for all arms; set it at the top of the recipe");
-            return Err(Box::new(RecipeError { place: place_of(source, &node.origin), arm: None, key, problem }).into());
+        let Value::Table(table) = arm.value else {
+            return Err(not_a_table(source, &key, &arm).into());
+        };
+        if let Some((head, node)) = table.iter().find(|(key, _)| HEAD_KEYS.contains(&key.as_str()))
+        {
+            let problem =
+                format!("`{head}` is the same for all arms; set it at the top of the recipe");
+            return Err(Box::new(RecipeError {
+                place: place_of(source, &node.origin),
+                arm: None,
+                key,
+                problem,
+            })
+            .into());
         }
         taken.push((name, table));
     }
@@ -278,7 +354,12 @@ fn take_arms(source: &str, root: &mut Table) -> Result<Vec<(String, Table)>, Err
 
 fn not_a_table(source: &str, key: &str, node: &Node) -> Box<RecipeError> {
     let problem = format!("expected a table, found {}", node.value);
-    Box::new(RecipeError { place: place_of(source, &node.origin), arm: None, key: key.into(), problem })
+    Box::new(RecipeError {
+        place: place_of(source, &node.origin),
+        arm: None,
+        key: key.into(),
+        problem,
+    })
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer,
+    MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -59,12 +59,16 @@ impl Fault {
     /// if exactly one value or key under the enum is the one it complains of, that is where.
     fn pinned(mut self, root: &Node) -> Fault {
         self = self.at(root);
-        let Some(node) = self.path.iter().try_fold(root, |node, key| node.child(key)) else { return self };
+        let Some(node) = self.path.iter().try_fold(root, |node, key| node.child(key)) else {
+            return self;
+        };
         let mut matches: Vec<(Vec<String>, &Node)> = Vec::new();
         node.walk(&mut Vec::new(), &mut |path, node| {
             let culprit = match &self.kind {
                 FaultKind::Unfit { found, .. } => node.value.to_string() == *found,
-                FaultKind::UnknownVariant { found, .. } => matches!(&node.value, Value::Text(text) if text == found),
+                FaultKind::UnknownVariant { found, .. } => {
+                    matches!(&node.value, Value::Text(text) if text == found)
+                }
                 FaultKind::UnknownKey { key, .. } => path.last() == Some(key),
                 FaultKind::Missing { .. } | FaultKind::Custom(_) => false,
             };
@@ -95,7 +99,10 @@ impl Fault {
                 format!("there is no such key{}", suggest::hint(key, valid))
             }
             FaultKind::UnknownVariant { found, valid } => {
-                format!("{found:?} is not a valid choice{}", suggest::hint(found, valid.iter().map(String::as_str)))
+                format!(
+                    "{found:?} is not a valid choice{}",
+                    suggest::hint(found, valid.iter().map(String::as_str))
+                )
             }
             FaultKind::Unfit { found, expected } => format!("expected {expected}, found {found}"),
             FaultKind::Missing { key } => {
@@ -151,7 +158,10 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        Fault::new(FaultKind::Unfit { found: found(unexpected), expected: expected(&wanted.to_string()) })
+        Fault::new(FaultKind::Unfit {
+            found: found(unexpected),
+            expected: expected(&wanted.to_string()),
+        })
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, wanted: &dyn Expected) -> Self {
@@ -190,7 +200,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Boolean(value) => visitor.visit_bool(*value),
             Value::List(items) => visitor.visit_seq(Items { items: items.iter(), index: 0 }),
-            Value::Table(table) => visitor.visit_map(Entries { entries: table.iter(), current: None }),
+            Value::Table(table) => {
+                visitor.visit_map(Entries { entries: table.iter(), current: None })
+            }
         };
         value.map_err(|fault| fault.at(node))
     }
@@ -199,7 +211,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -252,7 +268,10 @@ struct Entries<'a> {
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Fault;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
         self.current = self.entries.next();
         let Some((key, node)) = self.current else { return Ok(None) };
         let key: StrDeserializer<'_, Fault> = key.as_str().into_deserializer();
@@ -273,11 +292,16 @@ struct Items<'a> {
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Fault;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Fault> {
         let Some(node) = self.items.next() else { return Ok(None) };
         let index = self.index;
         self.index += 1;
-        seed.deserialize(Reader(node)).map(Some).map_err(|fault| fault.inside(&index.to_string(), node))
+        seed.deserialize(Reader(node))
+            .map(Some)
+            .map_err(|fault| fault.inside(&index.to_string(), node))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -295,7 +319,10 @@ impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
     type Error = Fault;
     type Variant = VariantContent<'a>;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, VariantContent<'a>), Fault> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, VariantContent<'a>), Fault> {
         let name: StrDeserializer<'_, Fault> = self.name.into_deserializer();
         let value = seed.deserialize(name).map_err(|fault| fault.at(self.content))?;
         Ok((value, VariantContent(self)))
@@ -322,8 +349,14 @@ impl<'de> VariantAccess<'de> for VariantContent<'_> {
         Reader(content).deserialize_any(visitor).map_err(|fault| fault.inside(name, content))
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
         let Variant { name, content } = self.0;
-        Reader(content).deserialize_struct("", fields, visitor).map_err(|fault| fault.inside(name, content))
+        Reader(content)
+            .deserialize_struct("", fields, visitor)
+            .map_err(|fault| fault.inside(name, content))
     }
 }

@@ -30,8 +30,17 @@ impl Default for Train {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 enum Method {
-    Sgd { rate: f64, #[serde(default)] momentum: f64 },
-    Sam { rate: f64, rho: f64, #[serde(default)] steps: Option<u32> },
+    Sgd {
+        rate: f64,
+        #[serde(default)]
+        momentum: f64,
+    },
+    Sam {
+        rate: f64,
+        rho: f64,
+        #[serde(default)]
+        steps: Option<u32>,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,7 +48,9 @@ enum Method {
 enum Schedule {
     #[default]
     Constant,
-    Cosine { warmup: u64 },
+    Cosine {
+        warmup: u64,
+    },
 }
 
 const TEXT: &str = r#"kind = "classify"
@@ -105,7 +116,11 @@ fn quick_then_options_lie_over_all() {
         quick: true,
         seed: Some(3),
         device: Some(Device::Cpu),
-        set: vec!["train.clip=1e-2".into(), "arms.sam.method.steps=2".into(), "schedule={cosine={warmup=5}}".into()],
+        set: vec![
+            "train.clip=1e-2".into(),
+            "arms.sam.method.steps=2".into(),
+            "schedule={cosine={warmup=5}}".into(),
+        ],
     };
     let (recipe, arms) = parse(TEXT, &overrides).unwrap();
     assert!(recipe.head().quick);
@@ -117,7 +132,11 @@ fn quick_then_options_lie_over_all() {
 
 #[test]
 fn a_resolved_recipe_reads_as_itself() {
-    let overrides = Overrides { quick: true, set: vec!["schedule={cosine={warmup=5}}".into()], ..Overrides::default() };
+    let overrides = Overrides {
+        quick: true,
+        set: vec!["schedule={cosine={warmup=5}}".into()],
+        ..Overrides::default()
+    };
     let (recipe, arms) = parse(TEXT, &overrides).unwrap();
     let text = resolved_text(recipe.head(), &arms).unwrap();
     let (again, arms_again) = parse(&text, &Overrides::default()).unwrap();
@@ -137,12 +156,25 @@ fn unknown_keys_name_line_and_nearest() {
         "two.toml:3: train.epoch: there is no such key; did you mean `epochs`? Valid names: epochs, clip, shuffle"
     );
     let error = problem(&single("sed = 3"));
-    assert!(error.starts_with("two.toml:2: sed: there is no such key; did you mean `seed`?"), "{error}");
+    assert!(
+        error.starts_with("two.toml:2: sed: there is no such key; did you mean `seed`?"),
+        "{error}"
+    );
     // Inside an enum chosen by its name, and in an arm.
     let error = problem(&TEXT.replace("method.rho", "method.roh"));
-    assert!(error.starts_with("two.toml:17: in arm `sam`: method.roh: there is no such key; did you mean `rho`?"), "{error}");
+    assert!(
+        error.starts_with(
+            "two.toml:17: in arm `sam`: method.roh: there is no such key; did you mean `rho`?"
+        ),
+        "{error}"
+    );
     let error = problem(&single("[run]\ncheckpoint_sec = 3"));
-    assert!(error.starts_with("two.toml:3: run.checkpoint_sec: there is no such key; did you mean `checkpoint_secs`?"), "{error}");
+    assert!(
+        error.starts_with(
+            "two.toml:3: run.checkpoint_sec: there is no such key; did you mean `checkpoint_secs`?"
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -155,22 +187,46 @@ fn wrong_types_name_key_expected_and_found() {
         problem(&single("[train]\nepochs = -3")),
         "two.toml:3: train.epochs: expected a whole number, 0 or more, found the number -3"
     );
-    assert_eq!(problem(&single("train = 3")), "two.toml:2: train: expected a table, found the number 3");
-    assert_eq!(problem(&single("layers = [1, \"x\"]")), "two.toml:2: layers.1: expected a whole number, 0 or more, found the string \"x\"");
-    assert_eq!(problem(&single("seed = 1.5")), "two.toml:2: seed: expected a whole number, 0 or more, found the number 1.5");
-    assert_eq!(problem(&single("train.shuffle = \"yes\"")), "two.toml:2: train.shuffle: expected true or false, found the string \"yes\"");
+    assert_eq!(
+        problem(&single("train = 3")),
+        "two.toml:2: train: expected a table, found the number 3"
+    );
+    assert_eq!(
+        problem(&single("layers = [1, \"x\"]")),
+        "two.toml:2: layers.1: expected a whole number, 0 or more, found the string \"x\""
+    );
+    assert_eq!(
+        problem(&single("seed = 1.5")),
+        "two.toml:2: seed: expected a whole number, 0 or more, found the number 1.5"
+    );
+    assert_eq!(
+        problem(&single("train.shuffle = \"yes\"")),
+        "two.toml:2: train.shuffle: expected true or false, found the string \"yes\""
+    );
     let error = problem(&single("schedule = { cosine = { warmup = true } }"));
-    assert_eq!(error, "two.toml:2: schedule.cosine.warmup: expected a whole number, 0 or more, found true");
+    assert_eq!(
+        error,
+        "two.toml:2: schedule.cosine.warmup: expected a whole number, 0 or more, found true"
+    );
 }
 
 #[test]
 fn wrong_choices_and_missing_keys() {
     let error = problem(&TEXT.replace("\"sam\"\nmethod", "\"samm\"\nmethod"));
-    assert_eq!(error, "two.toml:16: in arm `sam`: method.name: \"samm\" is not a valid choice; did you mean `sam`? Valid names: sgd, sam");
+    assert_eq!(
+        error,
+        "two.toml:16: in arm `sam`: method.name: \"samm\" is not a valid choice; did you mean `sam`? Valid names: sgd, sam"
+    );
     let error = problem("kind = \"classify\"\n[method]\nname = \"sam\"\nrate = 1.0");
     assert_eq!(error, "two.toml:2: method.rho: this key is missing and has no default");
-    assert_eq!(problem("seed = 1\n[method]\nname = \"sgd\"\nrate = 1"), "two.toml:1: kind: this key is missing and has no default");
-    assert!(problem(&single("schedule = \"cosin\"")).contains("schedule: \"cosin\" is not a valid choice; did you mean `cosine`?"));
+    assert_eq!(
+        problem("seed = 1\n[method]\nname = \"sgd\"\nrate = 1"),
+        "two.toml:1: kind: this key is missing and has no default"
+    );
+    assert!(
+        problem(&single("schedule = \"cosin\""))
+            .contains("schedule: \"cosin\" is not a valid choice; did you mean `cosine`?")
+    );
 }
 
 #[test]
@@ -186,14 +242,31 @@ fn heads_are_checked() {
     let error = problem(&single("device = \"gpu\""));
     assert_eq!(error, "two.toml:2: device: no device `gpu`: expected `cpu`, `cuda:N` or `wgpu:N`");
     let error = problem(&single("claims = [\"a >\"]"));
-    assert!(error.starts_with("two.toml:2: claims: claim `a >`: expected a number or a figure"), "{error}");
+    assert!(
+        error.starts_with("two.toml:2: claims: claim `a >`: expected a number or a figure"),
+        "{error}"
+    );
     let error = problem(&single("run.max_secs = -1"));
-    assert_eq!(error, "two.toml:2: run: run.max_secs: expected a number above 0, found the number -1");
-    assert_eq!(problem(&single("arms = 3")), "two.toml:2: arms: expected a table, found the number 3");
+    assert_eq!(
+        error,
+        "two.toml:2: run: run.max_secs: expected a number above 0, found the number -1"
+    );
+    assert_eq!(
+        problem(&single("arms = 3")),
+        "two.toml:2: arms: expected a table, found the number 3"
+    );
     let error = problem(&format!("{}[arms.a]\nseed = 3", single("")));
-    assert_eq!(error, "two.toml:8: arms.a: `seed` is the same for all arms; set it at the top of the recipe");
-    assert!(problem(&format!("{}[arms.\"a b\"]", single(""))).contains("letters, digits, _ and - only"));
-    assert_eq!(problem(&single("quick = 3")), "two.toml:2: quick: expected a table, found the number 3");
+    assert_eq!(
+        error,
+        "two.toml:8: arms.a: `seed` is the same for all arms; set it at the top of the recipe"
+    );
+    assert!(
+        problem(&format!("{}[arms.\"a b\"]", single(""))).contains("letters, digits, _ and - only")
+    );
+    assert_eq!(
+        problem(&single("quick = 3")),
+        "two.toml:2: quick: expected a table, found the number 3"
+    );
 }
 
 #[test]
@@ -212,8 +285,14 @@ fn settings_are_checked_like_the_file() {
         set_problem("method.name=sam"),
         "--set method.name=sam: method.name: every arm sets this itself; set arms.sgd.method.name or arms.sam.method.name"
     );
-    assert_eq!(set_problem("arms.sma.method.rho=1"), "--set arms.sma.method.rho=1: arms.sma.method.rho: there is no arm `sma`; did you mean `sam`? Valid names: sgd, sam");
-    assert_eq!(set_problem("train.epochs.x=1"), "--set train.epochs.x=1: train.epochs.x: `train.epochs` is neither a table nor a list with that item");
+    assert_eq!(
+        set_problem("arms.sma.method.rho=1"),
+        "--set arms.sma.method.rho=1: arms.sma.method.rho: there is no arm `sma`; did you mean `sam`? Valid names: sgd, sam"
+    );
+    assert_eq!(
+        set_problem("train.epochs.x=1"),
+        "--set train.epochs.x=1: train.epochs.x: `train.epochs` is neither a table nor a list with that item"
+    );
 }
 
 #[test]
@@ -228,13 +307,17 @@ fn settings_reach_into_lists() {
 fn rejected_values_say_where_they_were_written() {
     let (recipe, _) = parse(TEXT, &Overrides::default()).unwrap();
     let error = recipe.reject("sam", &Invalid::new("method.rho", "a number above 1")).to_string();
-    assert_eq!(error, "two.toml:17: in arm `sam`: method.rho: expected a number above 1, found the number 0.05");
+    assert_eq!(
+        error,
+        "two.toml:17: in arm `sam`: method.rho: expected a number above 1, found the number 0.05"
+    );
     let error = recipe.reject("sam", &Invalid::new("train.clip", "a limit")).to_string();
     assert_eq!(error, "two.toml: in arm `sam`: train.clip: expected a limit");
 }
 
 #[test]
 fn a_file_that_is_missing_is_named() {
-    let error = Recipe::read(Path::new("no/such.toml"), &Overrides::default()).unwrap_err().to_string();
+    let error =
+        Recipe::read(Path::new("no/such.toml"), &Overrides::default()).unwrap_err().to_string();
     assert!(error.starts_with("no/such.toml: could not read: "), "{error}");
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use toml::de::{DeTable, DeValue};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,10 @@ pub(crate) fn line_at(text: &str, offset: usize) -> usize {
 
 /// Reads TOML.
 pub(crate) fn parse(text: &str) -> Result<Table, NotToml> {
-    let parsed = DeTable::parse(text)
-        .map_err(|error| NotToml { problem: error.message().into(), offset: error.span().map(|span| span.start) })?;
+    let parsed = DeTable::parse(text).map_err(|error| NotToml {
+        problem: error.message().into(),
+        offset: error.span().map(|span| span.start),
+    })?;
     table(text, parsed.into_inner())
 }
 
@@ -86,11 +88,16 @@ fn node(text: &str, parsed: Spanned<DeValue<'_>>, origin: &Origin) -> Result<Nod
             i64::from_str_radix(value.as_str(), value.radix())
                 .map_err(|_| reject(format!("the whole number {value} does not fit in 64 bits")))?,
         ),
-        DeValue::Float(value) => {
-            Value::Float(value.as_str().parse().map_err(|_| reject(format!("{} is not a number", value.as_str())))?)
-        }
+        DeValue::Float(value) => Value::Float(
+            value
+                .as_str()
+                .parse()
+                .map_err(|_| reject(format!("{} is not a number", value.as_str())))?,
+        ),
         DeValue::Boolean(value) => Value::Boolean(value),
-        DeValue::Datetime(_) => return Err(reject("recipes have no dates; write them as a string in quotes".into())),
+        DeValue::Datetime(_) => {
+            return Err(reject("recipes have no dates; write them as a string in quotes".into()));
+        }
         DeValue::Array(items) => {
             let items = items.into_iter().map(|item| {
                 let origin = Origin::Line(line_at(text, item.span().start));
@@ -126,7 +133,9 @@ pub(crate) fn insert(table: &mut Table, key: &str, node: Node) {
 pub(crate) fn merge(base: &mut Table, over: &Table) {
     for (key, node) in over {
         match (base.iter_mut().find(|(name, _)| name == key), &node.value) {
-            (Some((_, Node { value: Value::Table(below), .. })), Value::Table(above)) => merge(below, above),
+            (Some((_, Node { value: Value::Table(below), .. })), Value::Table(above)) => {
+                merge(below, above)
+            }
             (Some((_, below)), _) => *below = node.clone(),
             (None, _) => base.push((key.clone(), node.clone())),
         }
@@ -147,7 +156,10 @@ pub(crate) fn set(table: &mut Table, path: &[String], new: Node) -> Result<(), S
         return Ok(());
     }
     if get(table, first).is_none() {
-        table.push((first.clone(), Node { value: Value::Table(Table::new()), origin: new.origin.clone() }));
+        table.push((
+            first.clone(),
+            Node { value: Value::Table(Table::new()), origin: new.origin.clone() },
+        ));
     }
     let below = table.iter_mut().find(|(name, _)| name == first).map(|(_, node)| node);
     below.map_or(Ok(()), |below| set_below(below, first, rest, new))
@@ -157,7 +169,8 @@ fn set_below(node: &mut Node, name: &str, rest: &[String], new: Node) -> Result<
     match &mut node.value {
         Value::Table(table) => set(table, rest, new).map_err(|part| format!("{name}.{part}")),
         Value::List(items) => {
-            let item = rest[0].parse::<usize>().ok().and_then(|index| items.get_mut(index)).ok_or(name)?;
+            let item =
+                rest[0].parse::<usize>().ok().and_then(|index| items.get_mut(index)).ok_or(name)?;
             if rest.len() == 1 {
                 *item = new;
                 return Ok(());
@@ -179,7 +192,11 @@ impl Node {
     }
 
     /// Visits this node and all below it, with their paths.
-    pub(crate) fn walk<'a>(&'a self, path: &mut Vec<String>, visit: &mut dyn FnMut(&[String], &'a Node)) {
+    pub(crate) fn walk<'a>(
+        &'a self,
+        path: &mut Vec<String>,
+        visit: &mut dyn FnMut(&[String], &'a Node),
+    ) {
         visit(path, self);
         let mut below = |key: String, node: &'a Node| {
             path.push(key);
@@ -188,7 +205,9 @@ impl Node {
         };
         match &self.value {
             Value::Table(table) => table.iter().for_each(|(key, node)| below(key.clone(), node)),
-            Value::List(items) => items.iter().enumerate().for_each(|(i, node)| below(i.to_string(), node)),
+            Value::List(items) => {
+                items.iter().enumerate().for_each(|(i, node)| below(i.to_string(), node))
+            }
             _ => {}
         }
     }

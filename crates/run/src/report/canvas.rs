@@ -76,7 +76,9 @@ pub(crate) fn draw(width: f64, height: f64, label: &str, f: impl FnOnce(&Canvas<
         f(&canvas);
         canvas.area.present().expect(STRING);
     }
-    let inks = [Ink::Text, Ink::Muted, Ink::Grid, Ink::Surface].into_iter().chain((0..SERIES_COLOURS).map(Ink::Series));
+    let inks = [Ink::Text, Ink::Muted, Ink::Grid, Ink::Surface]
+        .into_iter()
+        .chain((0..SERIES_COLOURS).map(Ink::Series));
     for ink in inks {
         let RGBColor(r, g, b) = ink.stand_in();
         svg = svg.replace(&format!("#{r:02X}{g:02X}{b:02X}"), &ink.css());
@@ -84,7 +86,9 @@ pub(crate) fn draw(width: f64, height: f64, label: &str, f: impl FnOnce(&Canvas<
     let inside = svg.find('>').map_or("", |end| &svg[end + 1..]);
     let label = label.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     let (w, h) = ((width * ZOOM) as u32, (height * ZOOM) as u32);
-    format!(r#"<svg viewBox="0 0 {w} {h}" role="img" aria-label="{label}" style="max-width:{width}px">{inside}"#)
+    format!(
+        r#"<svg viewBox="0 0 {w} {h}" role="img" aria-label="{label}" style="max-width:{width}px">{inside}"#
+    )
 }
 
 fn pixel((x, y): (f64, f64)) -> (i32, i32) {
@@ -114,7 +118,9 @@ impl Canvas<'_> {
     }
 
     pub(crate) fn dot(&self, at: (f64, f64), radius: f64, ink: Ink) {
-        self.area.draw(&Circle::new(pixel(at), (radius * ZOOM) as i32, ink.stand_in().filled())).expect(STRING);
+        self.area
+            .draw(&Circle::new(pixel(at), (radius * ZOOM) as i32, ink.stand_in().filled()))
+            .expect(STRING);
     }
 
     pub(crate) fn text(&self, text: &str, at: (f64, f64), anchor: Anchor, ink: Ink) {
@@ -126,7 +132,14 @@ impl Canvas<'_> {
         self.styled_text(text, at, Anchor::Middle, ink, FontTransform::Rotate270);
     }
 
-    fn styled_text(&self, text: &str, at: (f64, f64), anchor: Anchor, ink: Ink, transform: FontTransform) {
+    fn styled_text(
+        &self,
+        text: &str,
+        at: (f64, f64),
+        anchor: Anchor,
+        ink: Ink,
+        transform: FontTransform,
+    ) {
         let position = match anchor {
             Anchor::Start => Pos::new(HPos::Left, VPos::Center),
             Anchor::Middle => Pos::new(HPos::Center, VPos::Center),

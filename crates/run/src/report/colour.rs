@@ -42,7 +42,8 @@ pub(crate) fn map(picture: &Heat, scale: &Scale) -> Image {
 
 /// All colours, the highest at the top.
 pub(crate) fn bar() -> Image {
-    let bytes: Vec<u8> = (0..PIXELS).flat_map(|j| pixel(1.0 - j as f64 / (PIXELS - 1) as f64)).collect();
+    let bytes: Vec<u8> =
+        (0..PIXELS).flat_map(|j| pixel(1.0 - j as f64 / (PIXELS - 1) as f64)).collect();
     square(&bytes, 1, PIXELS)
 }
 
@@ -63,7 +64,8 @@ fn bilinear(heights: &[f64], columns: usize, rows: usize, x: f64, y: f64) -> f64
     let (s, t) = (x - i as f64, y - j as f64);
     let at = |di: usize, dj: usize| heights[(j + dj) * columns + i + di];
     // A weight of zero must not let a NaN through.
-    let mix = |a: f64, b: f64, share: f64| if share == 0.0 { a } else { a * (1.0 - share) + b * share };
+    let mix =
+        |a: f64, b: f64, share: f64| if share == 0.0 { a } else { a * (1.0 - share) + b * share };
     mix(mix(at(0, 0), at(1, 0), s), mix(at(0, 1), at(1, 1), s), t)
 }
 
@@ -71,7 +73,8 @@ fn bilinear(heights: &[f64], columns: usize, rows: usize, x: f64, y: f64) -> f64
 pub(crate) fn place(mut svg: String, images: &[(Image, (f64, f64), (f64, f64))]) -> String {
     let at = svg.find('>').map_or(0, |end| end + 1);
     for (image, from, to) in images {
-        let [x, y, width, height] = [from.0, from.1, to.0 - from.0, to.1 - from.1].map(|v| (v * ZOOM).round());
+        let [x, y, width, height] =
+            [from.0, from.1, to.0 - from.0, to.1 - from.1].map(|v| (v * ZOOM).round());
         svg.insert_str(
             at,
             &format!(

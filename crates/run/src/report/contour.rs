@@ -59,7 +59,9 @@ mod tests {
         let length: f64 = pieces.iter().map(|[a, b]| (a.0 - b.0).hypot(a.1 - b.1)).sum();
         // Radius 0.5 is ten cells.
         assert!((length - 20.0 * std::f64::consts::PI).abs() < 0.2, "{length}");
-        assert!(pieces.iter().flatten().all(|(x, y)| ((x - 20.0).hypot(y - 20.0) - 10.0).abs() < 0.05));
+        assert!(
+            pieces.iter().flatten().all(|(x, y)| ((x - 20.0).hypot(y - 20.0) - 10.0).abs() < 0.05)
+        );
     }
 
     #[test]

@@ -124,7 +124,8 @@ pub(crate) fn table(table: &Table) -> Markup {
 pub(crate) fn plain_table(columns: &[String], rows: &[Vec<Cell>]) -> Markup {
     let numeric = |column: usize| {
         let mut cells = rows.iter().filter_map(|row| row.get(column)).peekable();
-        cells.peek().is_some() && cells.all(|cell| matches!(cell, Cell::Number(_)) || cell.text() == "–")
+        cells.peek().is_some()
+            && cells.all(|cell| matches!(cell, Cell::Number(_)) || cell.text() == "–")
     };
     let class = |column: usize| numeric(column).then_some("number");
     html! {

@@ -18,7 +18,8 @@ pub struct Image {
 impl Image {
     /// Grey values from 0 (black) to 1 (white), row by row; values outside are clamped, NaN is black.
     pub fn gray(width: usize, height: usize, values: &[f64]) -> Result<Image, Error> {
-        let bytes: Vec<u8> = values.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
+        let bytes: Vec<u8> =
+            values.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
         encode(width, height, &bytes, png::ColorType::Grayscale)
     }
 
@@ -38,7 +39,12 @@ impl Image {
     }
 }
 
-fn encode(width: usize, height: usize, bytes: &[u8], colour: png::ColorType) -> Result<Image, Error> {
+fn encode(
+    width: usize,
+    height: usize,
+    bytes: &[u8],
+    colour: png::ColorType,
+) -> Result<Image, Error> {
     let wanted = width * height * colour.samples();
     if width == 0 || height == 0 || bytes.len() != wanted {
         return Err(Error::message(format!(

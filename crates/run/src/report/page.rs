@@ -12,7 +12,12 @@ use crate::terminal::time;
 use crate::{Error, Row, Summary};
 
 /// The whole report.
-pub(crate) fn page(summary: &Summary, rows: &[Row], exhibits: &[Exhibit], recipe: &str) -> Result<String, Error> {
+pub(crate) fn page(
+    summary: &Summary,
+    rows: &[Row],
+    exhibits: &[Exhibit],
+    recipe: &str,
+) -> Result<String, Error> {
     let curves = curves(rows);
     let environment = serde_json::to_value(&summary.environment).map_err(Error::other)?;
     let body = html! {
@@ -111,14 +116,18 @@ fn claims(summary: &Summary) -> Markup {
 
 /// Figures as a table: those of arms side by side, one row for each name.
 fn figures(summary: &Summary) -> Markup {
-    let arms: Vec<&str> = summary.arms.iter().map(|arm| arm.name.as_str()).filter(|name| !name.is_empty()).collect();
+    let arms: Vec<&str> =
+        summary.arms.iter().map(|arm| arm.name.as_str()).filter(|name| !name.is_empty()).collect();
     let mut by_name: IndexMap<&str, Vec<Cell>> = IndexMap::new();
     let mut others: Vec<Vec<Cell>> = Vec::new();
     for (name, value) in &summary.figures {
-        let split = name.split_once('.').and_then(|(arm, rest)| Some((arms.iter().position(|other| *other == arm)?, rest)));
+        let split = name
+            .split_once('.')
+            .and_then(|(arm, rest)| Some((arms.iter().position(|other| *other == arm)?, rest)));
         match split {
             Some((arm, rest)) => {
-                by_name.entry(rest).or_insert_with(|| vec!["–".into(); arms.len()])[arm] = value.0.into();
+                by_name.entry(rest).or_insert_with(|| vec!["–".into(); arms.len()])[arm] =
+                    value.0.into();
             }
             None => others.push(vec![name.as_str().into(), value.0.into()]),
         }
@@ -144,7 +153,12 @@ pub(crate) fn curves(rows: &[Row]) -> Vec<Lines> {
     let mut metrics: IndexMap<&str, IndexMap<&str, Vec<(f64, f64)>>> = IndexMap::new();
     for row in rows {
         for (name, value) in &row.metrics {
-            metrics.entry(name).or_default().entry(&row.arm).or_default().push((row.step as f64, value.0));
+            metrics
+                .entry(name)
+                .or_default()
+                .entry(&row.arm)
+                .or_default()
+                .push((row.step as f64, value.0));
         }
     }
     // A metric that has one value for each arm is no curve.

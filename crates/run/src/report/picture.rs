@@ -68,7 +68,14 @@ impl Picture {
 
     /// A function of two variables in colours: `z[row * xs.len() + column]` belongs to `(xs[column], ys[row])`; `xs` and `ys` are
     /// evenly spaced and increasing. NaN is left blank. Panics if the lengths do not fit.
-    pub fn heat(title: impl Into<String>, x: Axis, y: Axis, xs: Vec<f64>, ys: Vec<f64>, z: Vec<f64>) -> Heat {
+    pub fn heat(
+        title: impl Into<String>,
+        x: Axis,
+        y: Axis,
+        xs: Vec<f64>,
+        ys: Vec<f64>,
+        z: Vec<f64>,
+    ) -> Heat {
         assert!(
             xs.len() >= 2 && ys.len() >= 2 && z.len() == xs.len() * ys.len(),
             "heat: {} values for a grid of {} by {} (at least 2 by 2)",
@@ -97,7 +104,12 @@ impl Picture {
 
     /// A grid of images, `columns` wide. Add them with [`Images::image`].
     pub fn images(title: impl Into<String>, columns: usize) -> Images {
-        Images { title: title.into(), caption: String::new(), columns: columns.max(1), images: Vec::new() }
+        Images {
+            title: title.into(),
+            caption: String::new(),
+            columns: columns.max(1),
+            images: Vec::new(),
+        }
     }
 }
 
@@ -140,7 +152,11 @@ pub(crate) struct Series {
 
 impl Lines {
     /// Adds a curve through `points` (x, y) in order. Points that are not finite break it.
-    pub fn series(mut self, name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+    pub fn series(
+        mut self,
+        name: impl Into<String>,
+        points: impl IntoIterator<Item = (f64, f64)>,
+    ) -> Self {
         let points = points.into_iter().map(|(x, y)| (Number(x), Number(y))).collect();
         self.series.push(Series { name: name.into(), points });
         self
@@ -211,7 +227,12 @@ impl Bars {
     }
 
     /// Adds a bar to a group: bars of one label stand together, one colour for each group.
-    pub fn bar_in(mut self, group: impl Into<String>, label: impl Into<String>, value: f64) -> Self {
+    pub fn bar_in(
+        mut self,
+        group: impl Into<String>,
+        label: impl Into<String>,
+        value: f64,
+    ) -> Self {
         self.bars.push(Bar { group: group.into(), label: label.into(), value: Number(value) });
         self
     }

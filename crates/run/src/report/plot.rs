@@ -38,7 +38,8 @@ pub(crate) fn lines(picture: &Lines, width: f64) -> String {
     let y = Scale::fit(&picture.y, points().map(|(_, y)| y.0), true);
     let (x_ticks, y_ticks) = (x.ticks(6), y.ticks(5));
     let labels = y_ticks.iter().map(|tick| text_width(&tick.label)).fold(0.0, f64::max);
-    let frame = Frame { left: labels + 32.0, top: 8.0, right: width - 14.0, bottom: height - BOTTOM };
+    let frame =
+        Frame { left: labels + 32.0, top: 8.0, right: width - 14.0, bottom: height - BOTTOM };
     draw(width, height, &picture.title, |canvas| {
         axes(canvas, &frame, &x_ticks, &y_ticks, &picture.x.label, &picture.y.label);
         for (index, series) in picture.series.iter().enumerate() {
@@ -47,7 +48,14 @@ pub(crate) fn lines(picture: &Lines, width: f64) -> String {
     })
 }
 
-fn axes(canvas: &Canvas<'_>, frame: &Frame, x_ticks: &[Tick], y_ticks: &[Tick], x_label: &str, y_label: &str) {
+fn axes(
+    canvas: &Canvas<'_>,
+    frame: &Frame,
+    x_ticks: &[Tick],
+    y_ticks: &[Tick],
+    x_label: &str,
+    y_label: &str,
+) {
     for tick in y_ticks {
         let y = frame.y(tick.at);
         canvas.line(&[(frame.left, y), (frame.right, y)], Ink::Grid, 1.0, 1.0);
@@ -59,12 +67,18 @@ fn axes(canvas: &Canvas<'_>, frame: &Frame, x_ticks: &[Tick], y_ticks: &[Tick], 
         canvas.line(&[(x, frame.bottom), (x, frame.bottom + 4.0)], Ink::Muted, 1.0, 1.0);
         canvas.text(&tick.label, (x, frame.bottom + 8.0), Anchor::Below, Ink::Muted);
     }
-    canvas.text(x_label, (f64::midpoint(frame.left, frame.right), frame.bottom + 26.0), Anchor::Below, Ink::Text);
+    canvas.text(
+        x_label,
+        (f64::midpoint(frame.left, frame.right), frame.bottom + 26.0),
+        Anchor::Below,
+        Ink::Text,
+    );
     canvas.upright_text(y_label, (TEXT * 0.8, f64::midpoint(frame.top, frame.bottom)), Ink::Text);
 }
 
 fn curve(canvas: &Canvas<'_>, frame: &Frame, x: &Scale, y: &Scale, series: &Series, ink: Ink) {
-    let place = |x_value: f64, y_value: f64| Some((frame.x(x.at(x_value)?), frame.y(y.at(y_value)?)));
+    let place =
+        |x_value: f64, y_value: f64| Some((frame.x(x.at(x_value)?), frame.y(y.at(y_value)?)));
     for run in series.points.split(|(x_value, y_value)| place(x_value.0, y_value.0).is_none()) {
         let places: Vec<(f64, f64)> = run.iter().filter_map(|(x, y)| place(x.0, y.0)).collect();
         match places.as_slice() {
@@ -106,11 +120,13 @@ pub(crate) fn bars(picture: &Bars, width: f64) -> String {
             groups.push(&bar.group);
         }
     }
-    let scale = Scale::fit(&picture.axis, picture.bars.iter().map(|bar| bar.value.0), false).from_zero();
+    let scale =
+        Scale::fit(&picture.axis, picture.bars.iter().map(|bar| bar.value.0), false).from_zero();
     let thick = if groups.len() > 1 { 12.0 } else { 18.0 };
     let row = thick * groups.len() as f64 + 10.0;
     let height = row * labels.len() as f64 + BOTTOM + 8.0;
-    let left = labels.iter().map(|label| text_width(label)).fold(0.0, f64::max).min(width * 0.45) + 16.0;
+    let left =
+        labels.iter().map(|label| text_width(label)).fold(0.0, f64::max).min(width * 0.45) + 16.0;
     let frame = Frame { left, top: 8.0, right: width - 96.0, bottom: height - BOTTOM };
     draw(width, height, &picture.title, |canvas| {
         for tick in scale.ticks(5) {
@@ -118,10 +134,20 @@ pub(crate) fn bars(picture: &Bars, width: f64) -> String {
             canvas.line(&[(x, frame.top), (x, frame.bottom)], Ink::Grid, 1.0, 1.0);
             canvas.text(&tick.label, (x, frame.bottom + 8.0), Anchor::Below, Ink::Muted);
         }
-        canvas.text(&picture.axis.label, (f64::midpoint(frame.left, frame.right), frame.bottom + 26.0), Anchor::Below, Ink::Text);
+        canvas.text(
+            &picture.axis.label,
+            (f64::midpoint(frame.left, frame.right), frame.bottom + 26.0),
+            Anchor::Below,
+            Ink::Text,
+        );
         for (index, label) in labels.iter().enumerate() {
             let top = frame.top + index as f64 * row + 5.0;
-            canvas.text(label, (frame.left - 8.0, top + (row - 10.0) / 2.0), Anchor::End, Ink::Text);
+            canvas.text(
+                label,
+                (frame.left - 8.0, top + (row - 10.0) / 2.0),
+                Anchor::End,
+                Ink::Text,
+            );
             for bar in picture.bars.iter().filter(|bar| bar.label == *label) {
                 let group = groups.iter().position(|group| *group == bar.group).unwrap_or(0);
                 let top = top + group as f64 * thick;
@@ -133,7 +159,14 @@ pub(crate) fn bars(picture: &Bars, width: f64) -> String {
     })
 }
 
-fn one_bar(canvas: &Canvas<'_>, frame: &Frame, scale: &Scale, value: f64, (top, bottom): (f64, f64), group: usize) {
+fn one_bar(
+    canvas: &Canvas<'_>,
+    frame: &Frame,
+    scale: &Scale,
+    value: f64,
+    (top, bottom): (f64, f64),
+    group: usize,
+) {
     let middle = f64::midpoint(top, bottom);
     let Some(end) = scale.at(value).filter(|_| value.is_finite()) else {
         canvas.text("did not finish", (frame.left + 6.0, middle), Anchor::Start, Ink::Muted);
@@ -159,7 +192,8 @@ pub(crate) fn heat(picture: &Heat, width: f64) -> String {
     let (left, right) = (labels + 32.0, width - value_labels - 66.0);
     let height = (right - left).min(460.0) + BOTTOM + 8.0;
     let frame = Frame { left, top: 8.0, right, bottom: height - BOTTOM };
-    let bar = Frame { left: right + 18.0, right: right + 32.0, top: frame.top, bottom: frame.bottom };
+    let bar =
+        Frame { left: right + 18.0, right: right + 32.0, top: frame.top, bottom: frame.bottom };
     let svg = draw(width, height, &picture.title, |canvas| {
         contour_lines(canvas, &frame, picture, &scale);
         canvas.frame((frame.left, frame.top), (frame.right, frame.bottom), Ink::Muted);
@@ -172,14 +206,24 @@ pub(crate) fn heat(picture: &Heat, width: f64) -> String {
             canvas.line(&[(bar.right, at), (bar.right + 4.0, at)], Ink::Muted, 1.0, 1.0);
             canvas.text(&tick.label, (bar.right + 8.0, at), Anchor::Start, Ink::Muted);
         }
-        canvas.upright_text(&picture.value.label, (width - TEXT * 0.8, f64::midpoint(bar.top, bar.bottom)), Ink::Text);
+        canvas.upright_text(
+            &picture.value.label,
+            (width - TEXT * 0.8, f64::midpoint(bar.top, bar.bottom)),
+            Ink::Text,
+        );
         for (x_value, y_value, label) in &picture.marks {
             let (Some(x), Some(y)) = (x.at(*x_value), y.at(*y_value)) else { continue };
             mark(canvas, (frame.x(x), frame.y(y)), label, frame.x(x) > f64::midpoint(left, right));
         }
     });
     let map = colour::map(picture, &scale);
-    colour::place(svg, &[(map, (frame.left, frame.top), (frame.right, frame.bottom)), (colour::bar(), (bar.left, bar.top), (bar.right, bar.bottom))])
+    colour::place(
+        svg,
+        &[
+            (map, (frame.left, frame.top), (frame.right, frame.bottom)),
+            (colour::bar(), (bar.left, bar.top), (bar.right, bar.bottom)),
+        ],
+    )
 }
 
 fn contour_lines(canvas: &Canvas<'_>, frame: &Frame, picture: &Heat, scale: &Scale) {
@@ -188,7 +232,9 @@ fn contour_lines(canvas: &Canvas<'_>, frame: &Frame, picture: &Heat, scale: &Sca
     for level in 1..=picture.contours {
         let level = level as f64 / (picture.contours + 1) as f64;
         for [(x0, y0), (x1, y1)] in contour::segments(&heights, columns, rows, level) {
-            let place = |x: f64, y: f64| (frame.x(x / (columns - 1) as f64), frame.y(y / (rows - 1) as f64));
+            let place = |x: f64, y: f64| {
+                (frame.x(x / (columns - 1) as f64), frame.y(y / (rows - 1) as f64))
+            };
             canvas.line(&[place(x0, y0), place(x1, y1)], Ink::Surface, 0.75, 0.55);
         }
     }

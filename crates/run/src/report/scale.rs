@@ -23,7 +23,11 @@ pub(crate) struct Tick {
 
 impl Scale {
     /// A scale that shows all finite `values`, with a little room at both ends if `padded`.
-    pub(crate) fn fit(axis: &Axis, values: impl Iterator<Item = f64> + Clone, padded: bool) -> Scale {
+    pub(crate) fn fit(
+        axis: &Axis,
+        values: impl Iterator<Item = f64> + Clone,
+        padded: bool,
+    ) -> Scale {
         let finite = values.filter(|v| v.is_finite());
         let log = match axis.spread {
             Spread::Linear => false,
@@ -67,8 +71,12 @@ impl Scale {
         let values = if self.log { self.log_values(count) } else { self.linear_values(count) };
         let biggest = values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         let step = values.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
-        let label = |value| if self.log { power_label(value) } else { plain_label(value, step, biggest) };
-        values.into_iter().filter_map(|value| Some(Tick { at: self.at(value)?, label: label(value) })).collect()
+        let label =
+            |value| if self.log { power_label(value) } else { plain_label(value, step, biggest) };
+        values
+            .into_iter()
+            .filter_map(|value| Some(Tick { at: self.at(value)?, label: label(value) }))
+            .collect()
     }
 
     fn linear_values(&self, count: usize) -> Vec<f64> {
@@ -90,7 +98,10 @@ impl Scale {
         };
         let stride = (decades / count.max(1) as f64).ceil().max(1.0) as i32;
         let powers = powers.filter(|power| power.rem_euclid(stride) == 0);
-        powers.flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power))).filter(|&v| inside(v)).collect()
+        powers
+            .flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)))
+            .filter(|&v| inside(v))
+            .collect()
     }
 }
 
@@ -116,7 +127,9 @@ fn plain_label(value: f64, step: f64, biggest: f64) -> String {
         );
     }
     // As many decimals as the step between marks needs.
-    let decimals = (0..8).find(|&d| ((step * 10f64.powi(d)).round() - step * 10f64.powi(d)).abs() < 1e-6).unwrap_or(8);
+    let decimals = (0..8)
+        .find(|&d| ((step * 10f64.powi(d)).round() - step * 10f64.powi(d)).abs() < 1e-6)
+        .unwrap_or(8);
     format!("{value:.*}", decimals as usize).replacen('-', "−", 1)
 }
 
@@ -148,7 +161,11 @@ mod tests {
     use super::*;
 
     fn labels(values: &[f64], axis: &Axis) -> Vec<String> {
-        Scale::fit(axis, values.iter().copied(), false).ticks(5).into_iter().map(|tick| tick.label).collect()
+        Scale::fit(axis, values.iter().copied(), false)
+            .ticks(5)
+            .into_iter()
+            .map(|tick| tick.label)
+            .collect()
     }
 
     #[test]
@@ -161,7 +178,10 @@ mod tests {
 
     #[test]
     fn wide_ranges_are_logarithmic() {
-        assert_eq!(labels(&[1e-5, 1.0], &Axis::new("")), ["10⁻⁵", "10⁻⁴", "10⁻³", "0.01", "0.1", "1"]);
+        assert_eq!(
+            labels(&[1e-5, 1.0], &Axis::new("")),
+            ["10⁻⁵", "10⁻⁴", "10⁻³", "0.01", "0.1", "1"]
+        );
         assert_eq!(labels(&[1.0, 50.0], &Axis::new("").log()), ["1", "2", "5", "10", "20", "50"]);
         let scale = Scale::fit(&Axis::new("").log(), [0.01, 1.0].into_iter(), false);
         assert!((scale.at(0.1).unwrap() - 0.5).abs() < 1e-12);

@@ -30,7 +30,10 @@ pub enum Cell {
 
 impl Table {
     /// A table without rows.
-    pub fn new<T: Into<String>>(title: impl Into<String>, columns: impl IntoIterator<Item = T>) -> Table {
+    pub fn new<T: Into<String>>(
+        title: impl Into<String>,
+        columns: impl IntoIterator<Item = T>,
+    ) -> Table {
         let columns = columns.into_iter().map(Into::into).collect();
         Table { title: title.into(), caption: String::new(), columns, rows: Vec::new() }
     }
@@ -38,7 +41,12 @@ impl Table {
     /// Adds a row. Panics if it has not as many cells as there are columns.
     pub fn row(mut self, cells: impl IntoIterator<Item = Cell>) -> Table {
         let cells: Vec<Cell> = cells.into_iter().collect();
-        assert_eq!(cells.len(), self.columns.len(), "table `{}`: a row needs one cell for each column", self.title);
+        assert_eq!(
+            cells.len(),
+            self.columns.len(),
+            "table `{}`: a row needs one cell for each column",
+            self.title
+        );
         self.rows.push(cells);
         self
     }

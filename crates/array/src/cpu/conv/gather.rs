@@ -78,8 +78,15 @@ impl<T: Real> Pass<T> {
                 }
             }
         }
-        let mut pass =
-            Pass { offsets, weights, tiles: Vec::new(), segments: Vec::new(), target, block, width: vectors * lanes };
+        let mut pass = Pass {
+            offsets,
+            weights,
+            tiles: Vec::new(),
+            segments: Vec::new(),
+            target,
+            block,
+            width: vectors * lanes,
+        };
         pass.lay_tiles(planes);
         pass
     }
@@ -104,9 +111,15 @@ impl<T: Real> Pass<T> {
                     }
                     let target = self.place(d, row, from - row * pitch);
                     let spill = dense && target + self.width <= plane;
-                    self.segments.push(Segment { lane: from - first, count: to - from, target, spill });
+                    self.segments.push(Segment {
+                        lane: from - first,
+                        count: to - from,
+                        target,
+                        spill,
+                    });
                 }
-                self.tiles.push(Tile { source: base + first, segments: begin..self.segments.len() });
+                self.tiles
+                    .push(Tile { source: base + first, segments: begin..self.segments.len() });
             }
         }
     }
@@ -161,7 +174,13 @@ pub(super) fn run<T: Real>(
             // SAFETY: this is the region of one image and group, of which the task alone writes the rows of its blocks.
             let target = unsafe { target.get().add(item * rows * plane) };
             let group = item % groups;
-            Arch::new().dispatch(Task { pass, group, blocks: blocks.clone(), planes: scratch, target });
+            Arch::new().dispatch(Task {
+                pass,
+                group,
+                blocks: blocks.clone(),
+                planes: scratch,
+                target,
+            });
         }
     };
     let scratch = || vec![T::ZERO; channels * planes.channel() + SLACK];
@@ -186,7 +205,8 @@ impl<T: Real> WithSimd for Task<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Pass { offsets, weights, tiles, target, block, .. } = self.pass;
-        let group = &weights[self.group * target.rows * offsets.len()..][..target.rows * offsets.len()];
+        let group =
+            &weights[self.group * target.rows * offsets.len()..][..target.rows * offsets.len()];
         let mut results = [T::ZERO; ROWS * SLACK + SLACK];
         for tile in tiles {
             // SAFETY: a tile begins at a position of the grid, so each tap reads within the planes or the slack behind them.
