@@ -114,19 +114,11 @@ impl Augmentation {
         let &[_, _, height, width] = images.shape() else {
             return Err(DataError::argument(
                 WHAT,
-                format!(
-                    "shape {:?}; expected [n, channels, height, width]",
-                    images.shape()
-                ),
+                format!("shape {:?}; expected [n, channels, height, width]", images.shape()),
             ));
         };
-        let sizes = self
-            .changes
-            .iter()
-            .try_fold([height, width], |size, change| change.size(size));
-        sizes
-            .map(|_| ())
-            .map_err(|reason| DataError::argument(WHAT, reason))
+        let sizes = self.changes.iter().try_fold([height, width], |size, change| change.size(size));
+        sizes.map(|_| ()).map_err(|reason| DataError::argument(WHAT, reason))
     }
 
     /// For images that [`check`](Self::check) has passed.
@@ -154,10 +146,7 @@ impl Augmentation {
     }
 
     fn window(&self, shape: &[usize], stream: &Stream) -> Window {
-        let mut window = Window {
-            rows: whole(shape[2]),
-            columns: whole(shape[3]),
-        };
+        let mut window = Window { rows: whole(shape[2]), columns: whole(shape[3]) };
         for (number, change) in self.changes.iter().enumerate() {
             change.apply(&mut window, &stream.at(number as u64));
         }
@@ -172,36 +161,34 @@ impl Change {
     fn size(self, [height, width]: [usize; 2]) -> Result<[usize; 2], String> {
         let smaller = height.min(width);
         match self {
-            Self::Pad {
-                amount,
-                fill: Fill::Reflect,
+            Self::Pad { amount, fill: Fill::Reflect }
+            | Self::RandomShift { padding: amount, fill: Fill::Reflect }
+                if amount >= smaller =>
+            {
+                Err(format!(
+                    "cannot reflect {amount} pixels at the border of images of {height}x{width}; at most {} can be",
+                    smaller.saturating_sub(1)
+                ))
             }
-            | Self::RandomShift {
-                padding: amount,
-                fill: Fill::Reflect,
-            } if amount >= smaller => Err(format!(
-                "cannot reflect {amount} pixels at the border of images of {height}x{width}; at most {} can be",
-                smaller.saturating_sub(1)
-            )),
             Self::Pad { .. } | Self::RandomShift { .. } if smaller == 0 => {
                 Err(format!("images of {height}x{width} have no pixels to pad"))
             }
             Self::Pad { amount, .. } => Ok([height + 2 * amount, width + 2 * amount]),
-            Self::RandomShift { .. } => Ok([height, width]),
             Self::RandomCrop { height: 0, .. } | Self::RandomCrop { width: 0, .. } => {
                 Err("a crop needs at least one pixel".to_string())
             }
-            Self::RandomCrop {
-                height: rows,
-                width: columns,
-            } if rows > height || columns > width => Err(format!(
-                "cannot crop {rows}x{columns} out of images of {height}x{width}; pad them first"
-            )),
+            Self::RandomCrop { height: rows, width: columns }
+                if rows > height || columns > width =>
+            {
+                Err(format!(
+                    "cannot crop {rows}x{columns} out of images of {height}x{width}; pad them first"
+                ))
+            }
             Self::RandomCrop { height, width } => Ok([height, width]),
-            Self::RandomFlip { probability } if !(0.0..=1.0).contains(&probability) => Err(
-                format!("flip probability is {probability}; expected a number from 0 to 1"),
-            ),
-            Self::RandomFlip { .. } => Ok([height, width]),
+            Self::RandomFlip { probability } if !(0.0..=1.0).contains(&probability) => {
+                Err(format!("flip probability is {probability}; expected a number from 0 to 1"))
+            }
+            Self::RandomShift { .. } | Self::RandomFlip { .. } => Ok([height, width]),
         }
     }
 
@@ -257,11 +244,10 @@ fn padded(axis: &[Origin], amount: usize, fill: Fill) -> Vec<Origin> {
     let origin = |place: isize| {
         let inside = match fill {
             Fill::Value(value) if !(0..size).contains(&place) => return Origin::Value(value),
-            Fill::Value(_) => place,
             Fill::Edge => place.clamp(0, size - 1),
             Fill::Reflect if place < 0 => -place,
             Fill::Reflect if place >= size => 2 * (size - 1) - place,
-            Fill::Reflect => place,
+            Fill::Value(_) | Fill::Reflect => place,
         };
         axis[inside as usize]
     };
@@ -276,14 +262,10 @@ fn cropped(axis: &[Origin], size: usize, stream: &Stream) -> Vec<Origin> {
 /// The images as their windows show them.
 fn look_through<T: Element>(images: &Array, windows: &[Window]) -> Array {
     let &[count, channels, height, width] = images.shape() else {
-        unreachable!(
-            "augmentation of shape {:?} was checked at the door",
-            images.shape()
-        );
+        unreachable!("augmentation of shape {:?} was checked at the door", images.shape());
     };
-    let (new_height, new_width) = windows.first().map_or((height, width), |window| {
-        (window.rows.len(), window.columns.len())
-    });
+    let (new_height, new_width) =
+        windows.first().map_or((height, width), |window| (window.rows.len(), window.columns.len()));
     let source = images.to_vec::<T>();
     let planes: Vec<Vec<T>> = (0..count * channels)
         .into_par_iter()
@@ -319,16 +301,10 @@ mod tests {
                 Origin::At(place) => place as f64,
                 Origin::Value(value) => value,
             };
-            padded(&axis, 2, fill)
-                .into_iter()
-                .map(place)
-                .collect::<Vec<f64>>()
+            padded(&axis, 2, fill).into_iter().map(place).collect::<Vec<f64>>()
         };
         assert_eq!(places(Fill::Edge), [0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0]);
         assert_eq!(places(Fill::Reflect), [2.0, 1.0, 0.0, 1.0, 2.0, 1.0, 0.0]);
-        assert_eq!(
-            places(Fill::Value(-1.0)),
-            [-1.0, -1.0, 0.0, 1.0, 2.0, -1.0, -1.0]
-        );
+        assert_eq!(places(Fill::Value(-1.0)), [-1.0, -1.0, 0.0, 1.0, 2.0, -1.0, -1.0]);
     }
 }

@@ -66,13 +66,7 @@ impl Batches {
                 format!("batches of {size} out of {len} examples; expected at least 1 of each"),
             ));
         }
-        Ok(Self {
-            len,
-            size,
-            drop_last: false,
-            stream: None,
-            latest: Mutex::new(None),
-        })
+        Ok(Self { len, size, drop_last: false, stream: None, latest: Mutex::new(None) })
     }
 
     /// Shuffles each epoch anew.
@@ -102,11 +96,7 @@ impl Batches {
 
     /// Batches in an epoch, at least 1.
     pub fn per_epoch(&self) -> usize {
-        if self.drop_last {
-            self.len / self.size
-        } else {
-            self.len.div_ceil(self.size)
-        }
+        if self.drop_last { self.len / self.size } else { self.len.div_ceil(self.size) }
     }
 
     /// Examples in all.
@@ -129,11 +119,7 @@ impl Batches {
             None => range.collect(),
             Some(stream) => self.order(stream, epoch)[range].to_vec(),
         };
-        Selection {
-            step,
-            epoch,
-            indices,
-        }
+        Selection { step, epoch, indices }
     }
 
     /// The batches from a step on, without end.

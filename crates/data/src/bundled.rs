@@ -25,10 +25,7 @@ pub struct Bundled {
 
 macro_rules! file {
     ($name:literal) => {
-        (
-            $name,
-            include_bytes!(concat!("../../../data/", $name)) as &[u8],
-        )
+        ($name, include_bytes!(concat!("../../../data/", $name)) as &[u8])
     };
 }
 
@@ -38,15 +35,7 @@ const fn bundled(
     [source, licence, citation]: [&'static str; 3],
     (file, bytes): (&'static str, &'static [u8]),
 ) -> Bundled {
-    Bundled {
-        name,
-        about,
-        source,
-        licence,
-        citation,
-        file,
-        bytes,
-    }
+    Bundled { name, about, source, licence, citation, file, bytes }
 }
 
 /// Every bundled data set.
@@ -110,14 +99,12 @@ impl Bundled {
     /// [`DataError::Unknown`] with the nearest name.
     pub fn find(name: &str) -> Result<&'static Self, DataError> {
         const ALL: &[Bundled] = &BUNDLED;
-        ALL.iter()
-            .find(|set| set.name == name)
-            .ok_or_else(|| DataError::Unknown {
-                holder: "bundled data".to_string(),
-                kind: "data set",
-                name: name.to_string(),
-                known: BUNDLED.map(|set| set.name.to_string()).to_vec(),
-            })
+        ALL.iter().find(|set| set.name == name).ok_or_else(|| DataError::Unknown {
+            holder: "bundled data".to_string(),
+            kind: "data set",
+            name: name.to_string(),
+            known: BUNDLED.map(|set| set.name.to_string()).to_vec(),
+        })
     }
 
     /// Its columns as they stand in the file, the target last.
@@ -165,11 +152,7 @@ fn as_images(mut digits: Dataset) -> Dataset {
 
 /// The order of classes that the data set is known by, in place of the alphabet's.
 fn malignant_first(mut tumours: Dataset) -> Result<Dataset, DataError> {
-    let labels: Vec<i64> = tumours
-        .labels()?
-        .into_iter()
-        .map(|label| 1 - label)
-        .collect();
+    let labels: Vec<i64> = tumours.labels()?.into_iter().map(|label| 1 - label).collect();
     tumours.targets = Array::from_slice(&labels, &[labels.len()]);
     tumours.class_names = Some(vec!["malignant".to_string(), "benign".to_string()]);
     Ok(tumours)

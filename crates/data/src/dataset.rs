@@ -61,18 +61,9 @@ impl Dataset {
             ));
         }
         if examples == 0 {
-            return Err(DataError::NoRows {
-                file: name,
-                dropped: 0,
-            });
+            return Err(DataError::NoRows { file: name, dropped: 0 });
         }
-        let whole = Self {
-            name,
-            inputs,
-            targets,
-            feature_names: Vec::new(),
-            class_names: None,
-        };
+        let whole = Self { name, inputs, targets, feature_names: Vec::new(), class_names: None };
         match missing {
             Missing::Keep => Ok(whole),
             Missing::Refuse => whole.check_finite().map(|()| whole),
@@ -105,19 +96,12 @@ impl Dataset {
     }
 
     fn from_table(table: &Table, target: &str, targets: Array) -> Result<Self, DataError> {
-        let names: Vec<&str> = table
-            .names()
-            .iter()
-            .map(String::as_str)
-            .filter(|name| *name != target)
-            .collect();
+        let names: Vec<&str> =
+            table.names().iter().map(String::as_str).filter(|name| *name != target).collect();
         if names.is_empty() {
             return Err(DataError::argument(
                 "Dataset",
-                format!(
-                    "{} has no column besides the target `{target}`",
-                    table.source()
-                ),
+                format!("{} has no column besides the target `{target}`", table.source()),
             ));
         }
         let mut dataset = Self {
@@ -184,21 +168,14 @@ impl Dataset {
     /// Floating-point inputs and targets in another dtype; labels stay as they are.
     pub fn cast(&self, dtype: DType) -> Self {
         let cast = |array: &Array| {
-            if array.dtype().is_float() {
-                array.cast(dtype)
-            } else {
-                array.clone()
-            }
+            if array.dtype().is_float() { array.cast(dtype) } else { array.clone() }
         };
         self.with_arrays(cast(&self.inputs), cast(&self.targets))
     }
 
     /// The data set on another device.
     pub fn to_device(&self, device: Device) -> Self {
-        self.with_arrays(
-            self.inputs.to_device(device),
-            self.targets.to_device(device),
-        )
+        self.with_arrays(self.inputs.to_device(device), self.targets.to_device(device))
     }
 
     /// Training and test part, `test_fraction` of the examples in the latter; stratified if the targets are classes.
@@ -262,43 +239,26 @@ impl Dataset {
         }
         let kept: Vec<usize> = (0..self.len()).filter(|&row| whole[row]).collect();
         if kept.is_empty() {
-            return Err(DataError::NoRows {
-                dropped: self.len(),
-                file: self.name,
-            });
+            return Err(DataError::NoRows { dropped: self.len(), file: self.name });
         }
-        Ok(if kept.len() == self.len() {
-            self
-        } else {
-            self.select(&kept)
-        })
+        Ok(if kept.len() == self.len() { self } else { self.select(&kept) })
     }
 }
 
 fn leading(array: &Array) -> Result<usize, DataError> {
     array.shape().first().copied().ok_or_else(|| {
-        DataError::argument(
-            "Dataset",
-            "a single number has no examples; expected shape [n, ...]",
-        )
+        DataError::argument("Dataset", "a single number has no examples; expected shape [n, ...]")
     })
 }
 
 /// Row, column within the row, and value of everything that is not finite.
 fn flaws(array: &Array) -> Box<dyn Iterator<Item = (usize, usize, f64)>> {
-    // A finite sum has finite terms, so sound data is not copied to be looked through.
-    if !array.dtype().is_float() || array.sum_all().item().is_finite() {
+    if array.all_finite() {
         return Box::new(std::iter::empty());
     }
     let width = array.len() / array.shape()[0];
     let flawed = move |(index, value): (usize, f64)| {
         (!value.is_finite()).then(|| (index / width, index % width, value))
     };
-    Box::new(
-        array
-            .to_f64_vec()
-            .into_iter()
-            .enumerate()
-            .filter_map(flawed),
-    )
+    Box::new(array.to_f64_vec().into_iter().enumerate().filter_map(flawed))
 }

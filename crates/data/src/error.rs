@@ -105,10 +105,7 @@ pub enum DataError {
         second: usize,
     },
     /// A name that is not there: of a column, array, data set, field.
-    #[error(
-        "{holder}: no {kind} `{name}`; {}",
-        crate::nearest::advice(name, known)
-    )]
+    #[error("{holder}: no {kind} `{name}`; {}", crate::nearest::advice(name, known))]
     Unknown {
         /// Where it was looked for.
         holder: String,
@@ -151,23 +148,14 @@ pub enum DataError {
 
 impl DataError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |reason| Self::Io {
-            path: path.to_path_buf(),
-            reason,
-        }
+        move |reason| Self::Io { path: path.to_path_buf(), reason }
     }
 
     pub(crate) fn format(file: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Format {
-            file: file.into(),
-            reason: reason.into(),
-        }
+        Self::Format { file: file.into(), reason: reason.into() }
     }
 
     pub(crate) fn argument(what: &'static str, reason: impl Into<String>) -> Self {
-        Self::Argument {
-            what,
-            reason: reason.into(),
-        }
+        Self::Argument { what, reason: reason.into() }
     }
 }

@@ -18,10 +18,8 @@ pub(crate) fn unpack<'a>(bytes: &'a [u8], source: &str) -> Result<Cow<'a, [u8]>,
         return Ok(Cow::Borrowed(bytes));
     }
     let mut unpacked = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .read_to_end(&mut unpacked)
-        .map_err(|error| {
-            DataError::format(source, format!("damaged or cut short gzip data ({error})"))
-        })?;
+    MultiGzDecoder::new(bytes).read_to_end(&mut unpacked).map_err(|error| {
+        DataError::format(source, format!("damaged or cut short gzip data ({error})"))
+    })?;
     Ok(Cow::Owned(unpacked))
 }

@@ -17,10 +17,7 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Array, DataError> {
     let source = path.display().to_string();
     let bytes = file::read(path)?;
     if bytes.is_empty() {
-        return Err(DataError::EmptyFile {
-            file: source,
-            expected: "an IDX header",
-        });
+        return Err(DataError::EmptyFile { file: source, expected: "an IDX header" });
     }
     let bytes = file::unpack(&bytes, &source)?;
     let (shape, data) =
@@ -31,9 +28,8 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Array, DataError> {
 fn parse(bytes: &[u8]) -> Result<(Vec<usize>, &[u8]), String> {
     /// The code of unsigned bytes, the only element type that the known IDX data sets use.
     const UNSIGNED_BYTE: u8 = 8;
-    let (&[zero, also_zero, kind, rank], rest) = bytes
-        .split_first_chunk()
-        .ok_or("cut short within the header")?;
+    let (&[zero, also_zero, kind, rank], rest) =
+        bytes.split_first_chunk().ok_or("cut short within the header")?;
     if [zero, also_zero] != [0, 0] {
         return Err(format!(
             "not an IDX file: it starts with bytes {zero:#04x} {also_zero:#04x}, IDX with two zeros"
@@ -44,19 +40,13 @@ fn parse(bytes: &[u8]) -> Result<(Vec<usize>, &[u8]), String> {
             "element type {kind:#04x}; only unsigned bytes ({UNSIGNED_BYTE:#04x}) are read"
         ));
     }
-    let (sizes, data) = rest
-        .split_at_checked(4 * usize::from(rank))
-        .ok_or("cut short within the header")?;
+    let (sizes, data) =
+        rest.split_at_checked(4 * usize::from(rank)).ok_or("cut short within the header")?;
     let shape: Vec<usize> = sizes
         .chunks_exact(4)
-        .map(|size| {
-            size.iter()
-                .fold(0, |value, &byte| 256 * value + usize::from(byte))
-        })
+        .map(|size| size.iter().fold(0, |value, &byte| 256 * value + usize::from(byte)))
         .collect();
-    let expected = shape
-        .iter()
-        .try_fold(1usize, |count, &size| count.checked_mul(size));
+    let expected = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
     if expected != Some(data.len()) {
         return Err(format!(
             "shape {shape:?} needs {} bytes of data, the file has {}; it was cut short or damaged",
@@ -85,10 +75,7 @@ pub struct Mnist {
 /// A missing file, with the names tried; damaged files; images and labels that do not match; a label above 9.
 pub fn mnist(folder: impl AsRef<Path>) -> Result<Mnist, DataError> {
     let folder = folder.as_ref();
-    Ok(Mnist {
-        train: part(folder, "train")?,
-        test: part(folder, "t10k")?,
-    })
+    Ok(Mnist { train: part(folder, "train")?, test: part(folder, "t10k")? })
 }
 
 fn part(folder: &Path, prefix: &str) -> Result<Dataset, DataError> {
@@ -97,11 +84,7 @@ fn part(folder: &Path, prefix: &str) -> Result<Dataset, DataError> {
     let images = read_idx(&images_path)?;
     let labels = read_idx(&labels_path)?;
     let &[count, height, width] = images.shape() else {
-        return Err(wrong_shape(
-            &images_path,
-            "[images, height, width]",
-            images.shape(),
-        ));
+        return Err(wrong_shape(&images_path, "[images, height, width]", images.shape()));
     };
     if labels.shape() != [count] {
         return Err(wrong_shape(
@@ -114,18 +97,11 @@ fn part(folder: &Path, prefix: &str) -> Result<Dataset, DataError> {
     if let Some(row) = labels.iter().position(|&label| label > 9) {
         return Err(DataError::format(
             labels_path.display().to_string(),
-            format!(
-                "label {} of image {} is not a digit 0 to 9",
-                labels[row],
-                row + 1
-            ),
+            format!("label {} of image {} is not a digit 0 to 9", labels[row], row + 1),
         ));
     }
-    let pixels: Vec<f32> = images
-        .to_vec::<u8>()
-        .into_iter()
-        .map(|pixel| f32::from(pixel) / 255.0)
-        .collect();
+    let pixels: Vec<f32> =
+        images.to_vec::<u8>().into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();
     let mut dataset = Dataset::new(
         format!("mnist/{prefix}"),
         Array::from_vec(pixels, &[count, 1, height, width]),
@@ -146,22 +122,13 @@ fn wrong_shape(path: &Path, expected: &str, found: &[usize]) -> DataError {
 fn find(folder: &Path, prefix: &str, what: &str, rank: usize) -> Result<PathBuf, DataError> {
     let dash = format!("{prefix}-{what}-idx{rank}-ubyte");
     let dot = format!("{prefix}-{what}.idx{rank}-ubyte");
-    let names = [
-        dash.clone(),
-        format!("{dash}.gz"),
-        dot.clone(),
-        format!("{dot}.gz"),
-    ];
-    names
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-        .ok_or_else(|| {
-            DataError::format(
-                folder.display().to_string(),
-                format!(
-                    "no file `{dash}` or `{dash}.gz` in this folder; put the four MNIST files there"
-                ),
-            )
-        })
+    let names = [dash.clone(), format!("{dash}.gz"), dot.clone(), format!("{dot}.gz")];
+    names.iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+        DataError::format(
+            folder.display().to_string(),
+            format!(
+                "no file `{dash}` or `{dash}.gz` in this folder; put the four MNIST files there"
+            ),
+        )
+    })
 }

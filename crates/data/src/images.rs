@@ -129,10 +129,7 @@ impl ImageFolder {
     fn read(&self, path: &Path) -> Result<(Vec<f32>, [usize; 2]), DataError> {
         let bytes = crate::file::read(path)?;
         let mut picture = image::load_from_memory(&bytes).map_err(|error| {
-            DataError::format(
-                path.display().to_string(),
-                format!("not a readable image ({error})"),
-            )
+            DataError::format(path.display().to_string(), format!("not a readable image ({error})"))
         })?;
         if let Some([height, width]) = self.options.size {
             picture = picture.resize_exact(width as u32, height as u32, FilterType::Lanczos3);
@@ -147,9 +144,7 @@ fn channels_first(picture: &DynamicImage, gray: bool) -> Vec<f32> {
         return picture.to_luma32f().into_raw();
     }
     let interleaved = picture.to_rgb32f().into_raw();
-    (0..3)
-        .flat_map(|channel| interleaved.iter().skip(channel).step_by(3).copied())
-        .collect()
+    (0..3).flat_map(|channel| interleaved.iter().skip(channel).step_by(3).copied()).collect()
 }
 
 /// A folder's entries that pass, in the order of their names, so that no file system decides the order of the data.
@@ -166,8 +161,6 @@ fn sorted(folder: &Path, pass: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, D
 }
 
 fn is_image(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_string_lossy().to_lowercase());
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     path.is_file() && matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg" | "bmp"))
 }

@@ -13,10 +13,7 @@ use crate::file;
 /// # Errors
 /// Unreadable or empty file; a line that is not a `T`, with line and column.
 pub fn read_jsonl<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Vec<T>, DataError> {
-    Ok(records(path.as_ref())?
-        .into_iter()
-        .map(|(_, record)| record)
-        .collect())
+    Ok(records(path.as_ref())?.into_iter().map(|(_, record)| record).collect())
 }
 
 /// Reads the text field `field` of each object of a JSON Lines file.
@@ -37,10 +34,7 @@ pub fn read_jsonl_text(path: impl AsRef<Path>, field: &str) -> Result<Vec<String
             file: source.clone(),
             line,
             column: 1,
-            reason: format!(
-                "field `{field}` should be text, found {}",
-                kind_name(&other)
-            ),
+            reason: format!("field `{field}` should be text, found {}", kind_name(&other)),
         }),
         None => Err(DataError::Unknown {
             holder: format!("{source}: line {line}"),
@@ -72,10 +66,7 @@ fn records<T: DeserializeOwned>(path: &Path) -> Result<Vec<(u64, T)>, DataError>
         records.push((number, record));
     }
     if records.is_empty() {
-        return Err(DataError::EmptyFile {
-            file: source,
-            expected: "one JSON value per line",
-        });
+        return Err(DataError::EmptyFile { file: source, expected: "one JSON value per line" });
     }
     Ok(records)
 }

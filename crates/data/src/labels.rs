@@ -82,10 +82,7 @@ pub fn label_noise(
         list[index] = (list[index] + shift) % classes as i64;
     }
     let noisy = Array::from_slice(&list, &[list.len()]).to_device(labels.device());
-    Ok(NoisyLabels {
-        labels: noisy,
-        flipped,
-    })
+    Ok(NoisyLabels { labels: noisy, flipped })
 }
 
 /// Whole-number labels `[n]` on the host.
@@ -105,10 +102,7 @@ pub(crate) fn to_vec(labels: &Array) -> Result<Vec<i64>, DataError> {
 
 fn checked(labels: &Array, classes: usize, what: &'static str) -> Result<Vec<i64>, DataError> {
     let list = to_vec(labels)?;
-    match list
-        .iter()
-        .position(|&label| label < 0 || label >= classes as i64)
-    {
+    match list.iter().position(|&label| label < 0 || label >= classes as i64) {
         None => Ok(list),
         Some(row) => Err(DataError::argument(
             what,

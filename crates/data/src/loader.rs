@@ -65,11 +65,7 @@ impl Loader {
                 ),
             ));
         }
-        Ok(Self {
-            dataset: Arc::new(dataset),
-            batches: Arc::new(batches),
-            augmentation: None,
-        })
+        Ok(Self { dataset: Arc::new(dataset), batches: Arc::new(batches), augmentation: None })
     }
 
     /// Augments the inputs of each batch, drawing from `stream`.
@@ -105,11 +101,7 @@ impl Loader {
                 augmentation.apply_checked(&inputs, &selection.indices, selection.epoch, stream);
         }
         let targets = rows(&self.dataset.targets, &selection.indices);
-        Batch {
-            inputs,
-            targets,
-            selection,
-        }
+        Batch { inputs, targets, selection }
     }
 
     /// The batches of a range of steps (`0..100`, or `start..` without end), made up to `ahead` steps ahead on a thread.

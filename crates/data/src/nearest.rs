@@ -11,12 +11,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let asked = name.to_lowercase();
     known
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::osa_distance(&asked, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::osa_distance(&asked, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| {
             // Two in five letters wrong is still a slip; more is another word.
             5 * distance <= 2 * candidate.chars().count().max(asked.chars().count())
@@ -35,16 +30,12 @@ pub(crate) fn advice(name: &str, known: &[String]) -> String {
     if known.is_empty() {
         return "there are none".to_string();
     }
-    let mut list = known
-        .iter()
-        .take(SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if known.len() > SHOWN {
-        list += &format!(", and {} more", known.len() - SHOWN);
+    let (shown, rest) = known.split_at(known.len().min(SHOWN));
+    let list = shown.join(", ");
+    if rest.is_empty() {
+        return format!("there are {list}");
     }
-    format!("there are {list}")
+    format!("there are {list}, and {} more", rest.len())
 }
 
 #[cfg(test)]

@@ -32,29 +32,23 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>, DataE
     let source = path.display().to_string();
     let bytes = file::read(path)?;
     if bytes.is_empty() {
-        return Err(DataError::EmptyFile {
-            file: source,
-            expected: "a zip archive of .npy files",
-        });
+        return Err(DataError::EmptyFile { file: source, expected: "a zip archive of .npy files" });
     }
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
-        DataError::format(
-            &source,
-            format!("not a whole .npz file, cut short or damaged ({error})"),
-        )
+        DataError::format(&source, format!("not a whole .npz file, cut short or damaged ({error})"))
     })?;
     let mut arrays = BTreeMap::new();
     for index in 0..archive.len() {
         let damaged = |name: &str, error: String| {
-            DataError::format(
-                format!("{source}, array {name}"),
-                format!("damaged ({error})"),
-            )
+            DataError::format(format!("{source}, array {name}"), format!("damaged ({error})"))
         };
         let mut entry = archive
             .by_index(index)
             .map_err(|error| damaged(&format!("number {}", index + 1), error.to_string()))?;
-        let name = entry.name().trim_end_matches(".npy").to_string();
+        let name = entry
+            .name()
+            .map_err(|error| damaged(&format!("number {}", index + 1), error.to_string()))?;
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
         let mut content = Vec::new();
         entry
             .read_to_end(&mut content)
@@ -63,10 +57,7 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, Array>, DataE
         arrays.insert(name, array);
     }
     if arrays.is_empty() {
-        return Err(DataError::NoRows {
-            file: source,
-            dropped: 0,
-        });
+        return Err(DataError::NoRows { file: source, dropped: 0 });
     }
     Ok(arrays)
 }
@@ -90,26 +81,16 @@ pub fn take_array(
 
 fn decode(bytes: &[u8], source: &str) -> Result<Array, DataError> {
     if bytes.is_empty() {
-        return Err(DataError::EmptyFile {
-            file: source.into(),
-            expected: "a NumPy array",
-        });
+        return Err(DataError::EmptyFile { file: source.into(), expected: "a NumPy array" });
     }
     let mut data = bytes;
     let header = NpyHeader::from_reader(&mut data).map_err(|error| {
-        DataError::format(
-            source,
-            format!("not a NumPy array, or its header is damaged ({error})"),
-        )
+        DataError::format(source, format!("not a NumPy array, or its header is damaged ({error})"))
     })?;
     let DType::Plain(kind) = header.dtype() else {
         return Err(unsupported(&header, source));
     };
-    let file = Stored {
-        header,
-        data,
-        source,
-    };
+    let file = Stored { header, data, source };
     match (kind.type_char(), kind.size_field()) {
         (TypeChar::Float, 8) => file.array::<f64, f64>(Ok),
         (TypeChar::Float, 4) => file.array::<f32, f32>(Ok),
@@ -154,21 +135,13 @@ impl Stored<'_> {
         self.check_length()?;
         let source = self.source;
         let damaged = |reason: String| DataError::format(source, reason);
-        let shape: Vec<usize> = self
-            .header
-            .shape()
-            .iter()
-            .map(|&dim| dim as usize)
-            .collect();
+        let shape: Vec<usize> = self.header.shape().iter().map(|&dim| dim as usize).collect();
         let order = self.header.order();
         let stored: Vec<T> = NpyFile::with_header(self.header, self.data)
             .into_vec()
             .map_err(|error| damaged(error.to_string()))?;
-        let values: Vec<E> = stored
-            .into_iter()
-            .map(convert)
-            .collect::<Result<_, _>>()
-            .map_err(damaged)?;
+        let values: Vec<E> =
+            stored.into_iter().map(convert).collect::<Result<_, _>>().map_err(damaged)?;
         Ok(match order {
             Order::C => Array::from_vec(values, &shape),
             Order::Fortran => Array::from_vec(from_fortran(&values, &shape), &shape),
@@ -178,11 +151,8 @@ impl Stored<'_> {
     /// Compares the data's length with what the header promises, before room for it is made.
     fn check_length(&self) -> Result<(), DataError> {
         let size = self.header.dtype().num_bytes().unwrap_or(0) as u64;
-        let needed = self
-            .header
-            .shape()
-            .iter()
-            .try_fold(size, |bytes, &dim| bytes.checked_mul(dim));
+        let needed =
+            self.header.shape().iter().try_fold(size, |bytes, &dim| bytes.checked_mul(dim));
         if needed == Some(self.data.len() as u64) {
             return Ok(());
         }
@@ -212,11 +182,7 @@ fn from_fortran<E: Copy>(values: &[E], shape: &[usize]) -> Vec<E> {
     let mut index = vec![0; shape.len()];
     let mut ordered = Vec::with_capacity(values.len());
     for _ in 0..values.len() {
-        let offset: usize = index
-            .iter()
-            .zip(&strides)
-            .map(|(i, stride)| i * stride)
-            .sum();
+        let offset: usize = index.iter().zip(&strides).map(|(i, stride)| i * stride).sum();
         ordered.push(values[offset]);
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
@@ -235,10 +201,7 @@ mod tests {
 
     #[test]
     fn fortran_order_is_turned() {
-        assert_eq!(
-            from_fortran(&[1, 4, 2, 5, 3, 6], &[2, 3]),
-            [1, 2, 3, 4, 5, 6]
-        );
+        assert_eq!(from_fortran(&[1, 4, 2, 5, 3, 6], &[2, 3]), [1, 2, 3, 4, 5, 6]);
         assert_eq!(from_fortran(&[7], &[]), [7]);
     }
 }

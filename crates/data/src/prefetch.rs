@@ -30,10 +30,7 @@ impl<T: Send + 'static> Prefetch<T> {
                 }
             }
         });
-        Self {
-            ready: Some(receiver),
-            thread: Some(thread),
-        }
+        Self { ready: Some(receiver), thread: Some(thread) }
     }
 }
 

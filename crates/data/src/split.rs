@@ -73,12 +73,7 @@ pub fn k_fold(len: usize, folds: usize, stream: &Stream) -> Result<Vec<Split>, D
     }
     let order = stream.permutation(len);
     let fold = |number: usize| {
-        Split::of(
-            len,
-            order[number * len / folds..(number + 1) * len / folds]
-                .iter()
-                .copied(),
-        )
+        Split::of(len, order[number * len / folds..(number + 1) * len / folds].iter().copied())
     };
     Ok((0..folds).map(fold).collect())
 }

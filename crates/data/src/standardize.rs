@@ -35,35 +35,22 @@ impl Standardizer {
     /// Fewer than two axes; no values; integers.
     pub fn fit(inputs: &Array) -> Result<Self, DataError> {
         let features = features(inputs, "Standardizer::fit")?;
-        if inputs.len() == 0 {
+        if inputs.is_empty() {
             return Err(DataError::argument(
                 "Standardizer::fit",
-                format!(
-                    "shape {:?} holds no values; expected at least one row",
-                    inputs.shape()
-                ),
+                format!("shape {:?} holds no values; expected at least one row", inputs.shape()),
             ));
         }
-        let others: Vec<isize> = (0..inputs.rank() as isize)
-            .filter(|&axis| axis != 1)
-            .collect();
+        let others: Vec<isize> = (0..inputs.rank() as isize).filter(|&axis| axis != 1).collect();
         let values = inputs.cast(DType::F64);
         let mean = values.mean_keep(&others);
         let variance = (&values - &mean).square().mean(&others);
         let mean = mean.to_f64_vec();
-        let scale = variance
-            .to_f64_vec()
-            .into_iter()
-            .zip(&mean)
-            .map(|(variance, mean)| {
-                let deviation = variance.sqrt();
-                // Rounding makes the deviation of a constant a few units in its last place, not 0.
-                if deviation > 1e-14 * mean.abs() {
-                    deviation
-                } else {
-                    1.0
-                }
-            });
+        let scale = variance.to_f64_vec().into_iter().zip(&mean).map(|(variance, mean)| {
+            let deviation = variance.sqrt();
+            // Rounding makes the deviation of a constant a few units in its last place, not 0.
+            if deviation > 1e-14 * mean.abs() { deviation } else { 1.0 }
+        });
         let scale: Vec<f64> = scale.collect();
         debug_assert_eq!(scale.len(), features);
         Ok(Self { mean, scale })
@@ -102,9 +89,7 @@ impl Standardizer {
         let mut shape = vec![1; like.rank()];
         shape[1] = found;
         let place = |values: &[f64]| {
-            Array::from_slice(values, &shape)
-                .cast(like.dtype())
-                .to_device(like.device())
+            Array::from_slice(values, &shape).cast(like.dtype()).to_device(like.device())
         };
         Ok((place(&self.mean), place(&self.scale)))
     }

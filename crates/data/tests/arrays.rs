@@ -9,9 +9,7 @@ use lisse_data::{
 };
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 fn message<T>(result: Result<T, DataError>) -> String {
@@ -36,11 +34,7 @@ fn npz_of_every_dtype_reads_as_numpy_wrote_it() {
     let grid = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
     let mut check = |name: &str, dtype: DType, value: &dyn Fn(f64) -> f64| {
         let array = take_array(&mut arrays, name, "arrays.npz").unwrap();
-        assert_eq!(
-            (array.dtype(), array.shape()),
-            (dtype, &[2, 3][..]),
-            "{name}"
-        );
+        assert_eq!((array.dtype(), array.shape()), (dtype, &[2, 3][..]), "{name}");
         assert_eq!(array.to_f64_vec(), grid.map(value), "{name}");
     };
     check("f64", DType::F64, &|v| v / 4.0);
@@ -57,16 +51,10 @@ fn npz_of_every_dtype_reads_as_numpy_wrote_it() {
     let empty = take_array(&mut arrays, "empty", "arrays.npz").unwrap();
     assert_eq!(empty.shape(), [0, 3]);
     let cube = take_array(&mut arrays, "fortran_3d", "arrays.npz").unwrap();
-    assert_eq!(
-        cube.to_vec::<f64>(),
-        (0..24).map(f64::from).collect::<Vec<_>>()
-    );
+    assert_eq!(cube.to_vec::<f64>(), (0..24).map(f64::from).collect::<Vec<_>>());
 
     let compressed = read_npz(golden("compressed.npz")).unwrap();
-    assert_eq!(
-        compressed["targets"].to_vec::<i64>(),
-        (0..40).collect::<Vec<_>>()
-    );
+    assert_eq!(compressed["targets"].to_vec::<i64>(), (0..40).collect::<Vec<_>>());
 }
 
 #[test]
@@ -78,10 +66,7 @@ fn npz_faults_are_named() {
     );
     let bytes = fs::read(golden("compressed.npz")).unwrap();
     let text = message_of(&bytes[..bytes.len() / 2], "half.npz", |path| read_npz(path));
-    assert!(
-        text.starts_with("half.npz: not a whole .npz file, cut short or damaged ("),
-        "{text}"
-    );
+    assert!(text.starts_with("half.npz: not a whole .npz file, cut short or damaged ("), "{text}");
     assert_eq!(
         message_of(b"", "none.npz", |path| read_npz(path)),
         "none.npz: the file is empty; expected a zip archive of .npy files"
@@ -91,10 +76,7 @@ fn npz_faults_are_named() {
         *byte ^= 0x55;
     }
     let text = message_of(&damaged, "bad.npz", |path| read_npz(path));
-    assert!(
-        text.starts_with("bad.npz, array `inputs`: damaged ("),
-        "{text}"
-    );
+    assert!(text.starts_with("bad.npz, array `inputs`: damaged ("), "{text}");
 }
 
 #[test]
@@ -105,10 +87,7 @@ fn npy_faults_are_named() {
         "cut.npy: shape [2, 3] of dtype '<f8' needs 48 bytes of data, there are 40; the file was cut short or damaged"
     );
     let text = message_of(b"PK not numpy", "other.npy", |path| read_npy(path));
-    assert!(
-        text.starts_with("other.npy: not a NumPy array, or its header is damaged ("),
-        "{text}"
-    );
+    assert!(text.starts_with("other.npy: not a NumPy array, or its header is damaged ("), "{text}");
     assert_eq!(
         message_of(b"", "none.npy", |path| read_npy(path)),
         "none.npy: the file is empty; expected a NumPy array"
@@ -129,17 +108,10 @@ fn npy_faults_are_named() {
 fn json_lines_read_and_faults_have_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.jsonl");
-    fs::write(
-        &path,
-        "{\"text\": \"one\", \"id\": 1}\n\n{\"text\": \"zwei\\n\"}\r\n",
-    )
-    .unwrap();
+    fs::write(&path, "{\"text\": \"one\", \"id\": 1}\n\n{\"text\": \"zwei\\n\"}\r\n").unwrap();
     assert_eq!(read_jsonl_text(&path, "text").unwrap(), ["one", "zwei\n"]);
     fs::write(&path, "[1, 2]\n[3]\n").unwrap();
-    assert_eq!(
-        read_jsonl::<Vec<i64>>(&path).unwrap(),
-        [vec![1, 2], vec![3]]
-    );
+    assert_eq!(read_jsonl::<Vec<i64>>(&path).unwrap(), [vec![1, 2], vec![3]]);
 
     let text = |path: &Path| read_jsonl_text(path, "text");
     assert_eq!(
@@ -188,10 +160,7 @@ fn mnist_reads_plain_and_packed_files() {
     write("t10k-labels-idx1-ubyte", &idx(&[2], &[9, 9]));
     let sets = mnist(folder.path()).unwrap();
     assert_eq!(sets.train.inputs.shape(), [2, 1, 2, 3]);
-    assert_eq!(
-        sets.train.inputs.to_vec::<f32>()[..6],
-        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    );
+    assert_eq!(sets.train.inputs.to_vec::<f32>()[..6], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
     assert_eq!(sets.train.labels().unwrap(), [7, 0]);
     assert_eq!((sets.test.len(), sets.test.classes()), (2, Some(10)));
 
@@ -199,18 +168,12 @@ fn mnist_reads_plain_and_packed_files() {
     write("t10k-labels-idx1-ubyte", &idx(&[3], &[9, 9, 1]));
     assert_eq!(
         message(mnist(folder.path())),
-        format!(
-            "{}: shape [3] where [2], one per image was expected",
-            labels.display()
-        )
+        format!("{}: shape [3] where [2], one per image was expected", labels.display())
     );
     write("t10k-labels-idx1-ubyte", &idx(&[2], &[9, 10]));
     assert_eq!(
         message(mnist(folder.path())),
-        format!(
-            "{}: label 10 of image 2 is not a digit 0 to 9",
-            labels.display()
-        )
+        format!("{}: label 10 of image 2 is not a digit 0 to 9", labels.display())
     );
 }
 
@@ -221,14 +184,8 @@ fn idx_faults_are_named() {
         message_of(&idx(&[2, 2], &[1, 2, 3]), "x", read),
         "x: shape [2, 2] needs 4 bytes of data, the file has 3; it was cut short or damaged"
     );
-    assert_eq!(
-        message_of(&[0, 0], "x", read),
-        "x: cut short within the header"
-    );
-    assert_eq!(
-        message_of(&[0, 0, 8, 2, 0, 0], "x", read),
-        "x: cut short within the header"
-    );
+    assert_eq!(message_of(&[0, 0], "x", read), "x: cut short within the header");
+    assert_eq!(message_of(&[0, 0, 8, 2, 0, 0], "x", read), "x: cut short within the header");
     assert_eq!(
         message_of(b"PK\x03\x04", "x", read),
         "x: not an IDX file: it starts with bytes 0x50 0x4b, IDX with two zeros"
@@ -237,8 +194,5 @@ fn idx_faults_are_named() {
         message_of(&[0, 0, 13, 0], "x", read),
         "x: element type 0x0d; only unsigned bytes (0x08) are read"
     );
-    assert_eq!(
-        message_of(b"", "x", read),
-        "x: the file is empty; expected an IDX header"
-    );
+    assert_eq!(message_of(b"", "x", read), "x: the file is empty; expected an IDX header");
 }

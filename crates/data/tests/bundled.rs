@@ -61,11 +61,7 @@ fn values_are_those_of_the_source() {
             (inputs.sum_all().item(), expected.sum),
             (inputs.square().sum_all().item(), expected.sum_of_squares),
         ] {
-            assert!(
-                (found / wanted - 1.0).abs() < 1e-12,
-                "{}: {found} {wanted}",
-                expected.name
-            );
+            assert!((found / wanted - 1.0).abs() < 1e-12, "{}: {found} {wanted}", expected.name);
         }
         match set.classes() {
             None => assert_eq!(set.targets.sum_all().item(), 67243.0),
@@ -83,29 +79,20 @@ fn values_are_those_of_the_source() {
 #[test]
 fn kinds_and_names() {
     let digits = Dataset::bundled("digits").unwrap();
-    assert_eq!(
-        (digits.inputs.dtype(), digits.targets.dtype()),
-        (DType::F32, DType::I64)
-    );
+    assert_eq!((digits.inputs.dtype(), digits.targets.dtype()), (DType::F32, DType::I64));
     assert_eq!(digits.labels().unwrap()[..4], [0, 1, 2, 3]);
     let cancer = Dataset::bundled("breast_cancer").unwrap();
     assert_eq!(cancer.class_names.unwrap(), ["malignant", "benign"]);
     assert_eq!(cancer.feature_names[0], "mean_radius");
     let diabetes = Dataset::bundled("diabetes").unwrap().cast(DType::F32);
-    assert_eq!(
-        (diabetes.inputs.dtype(), diabetes.targets.dtype()),
-        (DType::F32, DType::F32)
-    );
+    assert_eq!((diabetes.inputs.dtype(), diabetes.targets.dtype()), (DType::F32, DType::F32));
     assert_eq!(diabetes.feature_names[2], "bmi");
 }
 
 #[test]
 fn unknown_names_are_refused_with_the_nearest() {
     let text = Dataset::bundled("digit").unwrap_err().to_string();
-    assert_eq!(
-        text,
-        "bundled data: no data set `digit`; did you mean `digits`?"
-    );
+    assert_eq!(text, "bundled data: no data set `digit`; did you mean `digits`?");
     let text = Dataset::bundled("mnist").unwrap_err().to_string();
     assert_eq!(
         text,

@@ -20,10 +20,7 @@ fn message<T>(result: Result<T, DataError>) -> String {
 }
 
 fn with_missing(missing: Missing) -> CsvOptions {
-    CsvOptions {
-        missing,
-        ..CsvOptions::default()
-    }
+    CsvOptions { missing, ..CsvOptions::default() }
 }
 
 #[test]
@@ -33,18 +30,12 @@ fn kinds_are_the_narrowest_that_fit() {
     assert_eq!(table.column("b").unwrap(), &Column::Number(vec![2.0, 2.5]));
     assert_eq!(table.column("c").unwrap().kind(), Kind::Text);
     assert_eq!(table.texts("d").unwrap()[1].as_deref(), Some("inf_"));
-    assert_eq!(
-        table.to_array(&["a", "b"]).unwrap().to_vec::<f64>(),
-        [1.0, 2.0, -5.0, 2.5]
-    );
+    assert_eq!(table.to_array(&["a", "b"]).unwrap().to_vec::<f64>(), [1.0, 2.0, -5.0, 2.5]);
 }
 
 #[test]
 fn declared_kinds_win_and_are_checked() {
-    let mut options = CsvOptions {
-        kinds: vec![("zip".into(), Kind::Text)],
-        ..Default::default()
-    };
+    let mut options = CsvOptions { kinds: vec![("zip".into(), Kind::Text)], ..Default::default() };
     let table = read("zip,n\n007,1\n100,2\n", &options).unwrap();
     assert_eq!(table.texts("zip").unwrap()[0].as_deref(), Some("007"));
 
@@ -59,10 +50,7 @@ fn declared_kinds_win_and_are_checked() {
         "t.csv: line 3, column 2 (`n`): expected a number, found `abc`"
     );
     options.kinds = vec![("nn".into(), Kind::Number)];
-    assert_eq!(
-        message(read("zip,n\n1,2\n", &options)),
-        "t.csv: no column `nn`; there are zip, n"
-    );
+    assert_eq!(message(read("zip,n\n1,2\n", &options)), "t.csv: no column `nn`; there are zip, n");
 }
 
 #[test]
@@ -140,10 +128,7 @@ fn files_without_rows_are_refused() {
     let empty = "t.csv: the file is empty; expected a header line and at least one row";
     assert_eq!(message(plain("")), empty);
     assert_eq!(message(plain(" \n\n")), empty);
-    assert_eq!(
-        message(plain("x,y\n")),
-        "t.csv: no rows; expected at least one"
-    );
+    assert_eq!(message(plain("x,y\n")), "t.csv: no rows; expected at least one");
     assert_eq!(
         message(read("x,y\n1,\n,2\n", &with_missing(Missing::DropRows))),
         "t.csv: no rows; expected at least one (2 rows with missing values were dropped)"
@@ -154,16 +139,10 @@ fn files_without_rows_are_refused() {
 fn ragged_rows_are_found_whatever_the_line_ends() {
     for end in ["\n", "\r\n"] {
         let text = ["x,y", "1,2", "", "", "1,2,3", ""].join(end);
-        assert_eq!(
-            message(plain(&text)),
-            "t.csv: line 5: 3 cells where the header has 2"
-        );
+        assert_eq!(message(plain(&text)), "t.csv: line 5: 3 cells where the header has 2");
     }
     let quoted = "x,y\n\"two\nlines\",2\n1\n";
-    assert_eq!(
-        message(plain(quoted)),
-        "t.csv: line 4: 1 cells where the header has 2"
-    );
+    assert_eq!(message(plain(quoted)), "t.csv: line 4: 1 cells where the header has 2");
 }
 
 #[test]
@@ -177,10 +156,7 @@ fn names_are_checked() {
         message(table.numbers("wieght")),
         "t.csv: no column `wieght`; did you mean `weight`?"
     );
-    assert_eq!(
-        message(table.numbers("zzz")),
-        "t.csv: no column `zzz`; there are age, weight"
-    );
+    assert_eq!(message(table.numbers("zzz")), "t.csv: no column `zzz`; there are age, weight");
     assert_eq!(
         message(Dataset::classification(&table.select(&[0]), "ages")),
         "t.csv: no column `ages`; did you mean `age`?"
@@ -194,11 +170,7 @@ fn names_are_checked() {
 
 #[test]
 fn other_delimiters_and_no_header() {
-    let options = CsvOptions {
-        delimiter: b';',
-        header: false,
-        ..Default::default()
-    };
+    let options = CsvOptions { delimiter: b';', header: false, ..Default::default() };
     let table = read("1;2,5\n3;4,5\n", &options).unwrap();
     assert_eq!(table.names(), ["column_1", "column_2"]);
     assert_eq!(table.integers("column_1").unwrap(), [1, 3]);
@@ -212,11 +184,7 @@ fn other_delimiters_and_no_header() {
 fn text_that_is_not_utf8_is_found() {
     let bytes = b"x,y\n1,2\n1,\xff\n";
     assert_eq!(
-        message(Table::from_csv_bytes(
-            bytes,
-            "t.csv",
-            &CsvOptions::default()
-        )),
+        message(Table::from_csv_bytes(bytes, "t.csv", &CsvOptions::default())),
         "t.csv: line 3, column 2: not UTF-8 text; save the file as UTF-8"
     );
 }
@@ -224,24 +192,15 @@ fn text_that_is_not_utf8_is_found() {
 #[test]
 fn categories_are_ranked() {
     let table = plain("c,n\nwet,10\ndry,2\nwet,2\n").unwrap();
-    assert_eq!(
-        table.categories("c").unwrap(),
-        (vec![1, 0, 1], vec!["dry".into(), "wet".into()])
-    );
+    assert_eq!(table.categories("c").unwrap(), (vec![1, 0, 1], vec!["dry".into(), "wet".into()]));
     // Whole numbers in the order of numbers, not of text.
-    assert_eq!(
-        table.categories("n").unwrap(),
-        (vec![1, 0, 0], vec!["2".into(), "10".into()])
-    );
+    assert_eq!(table.categories("n").unwrap(), (vec![1, 0, 0], vec!["2".into(), "10".into()]));
 }
 
 #[test]
 fn columns_made_elsewhere_are_checked() {
     let number = |values: &[f64]| Column::Number(values.to_vec());
-    let uneven = vec![
-        ("a".into(), number(&[1.0])),
-        ("b".into(), number(&[1.0, 2.0])),
-    ];
+    let uneven = vec![("a".into(), number(&[1.0])), ("b".into(), number(&[1.0, 2.0]))];
     assert_eq!(
         message(Table::from_columns("made", uneven, Missing::Refuse)),
         "Table::from_columns: column `b` has 2 values where `a` has 1; all must be equally long"
@@ -251,12 +210,7 @@ fn columns_made_elsewhere_are_checked() {
         message(Table::from_columns("made", flawed.clone(), Missing::Refuse)),
         "made: row 2, column 1 (`a`): NaN or missing value; drop such rows with `Missing::DropRows` or keep them with `Missing::Keep`"
     );
-    assert_eq!(
-        Table::from_columns("made", flawed, Missing::DropRows)
-            .unwrap()
-            .rows(),
-        1
-    );
+    assert_eq!(Table::from_columns("made", flawed, Missing::DropRows).unwrap().rows(), 1);
     assert_eq!(
         message(Table::from_columns("made", Vec::new(), Missing::Keep)),
         "made: no rows; expected at least one"
@@ -268,20 +222,14 @@ fn files_are_named_in_messages() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.csv");
     let text = message(Table::from_csv(&path));
-    assert!(
-        text.starts_with(&format!("cannot read `{}`: ", path.display())),
-        "{text}"
-    );
+    assert!(text.starts_with(&format!("cannot read `{}`: ", path.display())), "{text}");
 
     let path = folder.path().join("cut.csv.gz");
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     packer.write_all(b"x\n1\n2\n").unwrap();
     let packed = packer.finish().unwrap();
     std::fs::write(&path, &packed).unwrap();
-    assert_eq!(
-        Table::from_csv(&path).unwrap().integers("x").unwrap(),
-        [1, 2]
-    );
+    assert_eq!(Table::from_csv(&path).unwrap().integers("x").unwrap(), [1, 2]);
     std::fs::write(&path, &packed[..packed.len() - 9]).unwrap();
     let text = message(Table::from_csv(&path));
     let start = format!("{}: damaged or cut short gzip data (", path.display());

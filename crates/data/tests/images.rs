@@ -10,9 +10,7 @@ use lisse_data::{DataError, ImageFolder, ImageOptions};
 fn message<T>(result: Result<T, DataError>, root: &Path) -> String {
     match result {
         Ok(_) => panic!("expected an error"),
-        Err(error) => error
-            .to_string()
-            .replace(&root.display().to_string(), "ROOT"),
+        Err(error) => error.to_string().replace(&root.display().to_string(), "ROOT"),
     }
 }
 
@@ -22,9 +20,7 @@ fn folder_of_two_classes() -> tempfile::TempDir {
         fs::create_dir(root.path().join(class)).unwrap();
     }
     let save = |name: &str, color| {
-        RgbImage::from_pixel(3, 2, Rgb(color))
-            .save(root.path().join(name))
-            .unwrap();
+        RgbImage::from_pixel(3, 2, Rgb(color)).save(root.path().join(name)).unwrap();
     };
     save("sky/b.png", [0, 0, 255]);
     save("sky/a.bmp", [0, 51, 255]);
@@ -50,14 +46,9 @@ fn classes_are_the_folders_in_order() {
 #[test]
 fn images_are_scaled_and_grayed() {
     let root = folder_of_two_classes();
-    let options = ImageOptions {
-        size: Some([4, 5]),
-        gray: true,
-    };
+    let options = ImageOptions { size: Some([4, 5]), gray: true };
     let folder = ImageFolder::open(root.path(), options).unwrap();
-    GrayImage::from_pixel(7, 7, Luma([255]))
-        .save(root.path().join("sky/c.png"))
-        .unwrap();
+    GrayImage::from_pixel(7, 7, Luma([255])).save(root.path().join("sky/c.png")).unwrap();
     let images = folder.load(&[0, 2]).unwrap();
     assert_eq!(images.shape(), [2, 1, 4, 5]);
 }
@@ -66,19 +57,14 @@ fn images_are_scaled_and_grayed() {
 fn faults_are_named() {
     let root = folder_of_two_classes();
     let open = || ImageFolder::open(root.path(), ImageOptions::default());
-    GrayImage::from_pixel(7, 5, Luma([255]))
-        .save(root.path().join("sky/c.png"))
-        .unwrap();
+    GrayImage::from_pixel(7, 5, Luma([255])).save(root.path().join("sky/c.png")).unwrap();
     assert_eq!(
         message(open().unwrap().dataset(), root.path()),
         "ROOT/sky/c.png: 5x7 pixels where ROOT/grass/1.PNG has 2x3 (height x width); set `ImageOptions::size` to scale them"
     );
     fs::write(root.path().join("sky/c.png"), "text").unwrap();
     let text = message(open().unwrap().load(&[3]), root.path());
-    assert!(
-        text.starts_with("ROOT/sky/c.png: not a readable image ("),
-        "{text}"
-    );
+    assert!(text.starts_with("ROOT/sky/c.png: not a readable image ("), "{text}");
     let folder = open().unwrap();
     fs::remove_file(root.path().join("sky/c.png")).unwrap();
     let text = message(folder.load(&[3]), root.path());
@@ -91,16 +77,10 @@ fn faults_are_named() {
     );
     let bare = tempfile::tempdir().unwrap();
     assert_eq!(
-        message(
-            ImageFolder::open(bare.path(), ImageOptions::default()),
-            bare.path()
-        ),
+        message(ImageFolder::open(bare.path(), ImageOptions::default()), bare.path()),
         "ROOT: no sub-folders; expected one per class with its images in it"
     );
     let missing = bare.path().join("missing");
-    let text = message(
-        ImageFolder::open(&missing, ImageOptions::default()),
-        bare.path(),
-    );
+    let text = message(ImageFolder::open(&missing, ImageOptions::default()), bare.path());
     assert!(text.starts_with("cannot read `ROOT/missing`: "), "{text}");
 }

@@ -6,17 +6,13 @@ use std::path::{Path, PathBuf};
 use lisse_data::{Column, DataError, Kind, Missing, Table};
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 fn message<T>(result: Result<T, DataError>, path: &Path) -> String {
     match result {
         Ok(_) => panic!("expected an error"),
-        Err(error) => error
-            .to_string()
-            .replace(&path.display().to_string(), "FILE"),
+        Err(error) => error.to_string().replace(&path.display().to_string(), "FILE"),
     }
 }
 
@@ -24,16 +20,10 @@ fn message<T>(result: Result<T, DataError>, path: &Path) -> String {
 fn plain_columns_read_as_pyarrow_wrote_them() {
     for name in ["people.parquet", "people_zstd.parquet"] {
         let table = Table::from_parquet(golden(name), Missing::Keep).unwrap();
-        assert_eq!(
-            table.names(),
-            ["height", "count", "gap", "name", "member", "weight"]
-        );
+        assert_eq!(table.names(), ["height", "count", "gap", "name", "member", "weight"]);
         assert_eq!(table.integers("count").unwrap(), [3, 4, 5]);
         assert_eq!(table.integers("member").unwrap(), [1, 0, 1]);
-        assert_eq!(
-            table.column("weight").unwrap(),
-            &Column::Number(vec![0.5, 0.25, 1.0])
-        );
+        assert_eq!(table.column("weight").unwrap(), &Column::Number(vec![0.5, 0.25, 1.0]));
         assert_eq!(table.column("gap").unwrap().kind(), Kind::Number);
         assert!(table.numbers("gap").unwrap()[0].is_nan());
         assert!(table.numbers("height").unwrap()[1].is_nan());
@@ -73,8 +63,5 @@ fn faults_are_named() {
     let bytes = std::fs::read(golden("people.parquet")).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
     let text = message(Table::from_parquet(&path, Missing::Refuse), &path);
-    assert!(
-        text.starts_with("FILE: not a whole Parquet file, cut short or damaged ("),
-        "{text}"
-    );
+    assert!(text.starts_with("FILE: not a whole Parquet file, cut short or damaged ("), "{text}");
 }

@@ -103,10 +103,7 @@ fn batches_resume_where_they_stopped() {
     assert_eq!(resumed.from_step(13).take(7).collect::<Vec<_>>(), run[13..]);
     // Going back gives the same again.
     assert_eq!(batches.at(3), run[3]);
-    assert_eq!(
-        (run[6].indices.len(), run[6].epoch, run[7].epoch),
-        (2, 0, 1)
-    );
+    assert_eq!((run[6].indices.len(), run[6].epoch, run[7].epoch), (2, 0, 1));
     assert_ne!(run[0].indices, run[7].indices);
 
     let even = Batches::new(50, 8).unwrap().drop_last().unwrap();
@@ -129,24 +126,15 @@ fn loading_ahead_and_resuming_change_nothing() {
     let loader = || {
         let batches = Batches::new(digits.len(), 256).unwrap().shuffled(&stream);
         let augmentation = Augmentation::new().random_crop(1).random_flip(0.5);
-        Loader::new(digits.clone(), batches)
-            .unwrap()
-            .augmented(augmentation, &stream)
-            .unwrap()
+        Loader::new(digits.clone(), batches).unwrap().augmented(augmentation, &stream).unwrap()
     };
     let straight = loader();
     let mut steps = 5..;
     for (batch, step) in loader().prefetch(5..17, 3).zip(&mut steps) {
         let expected = straight.batch(step);
         assert_eq!(batch.selection, expected.selection);
-        assert_eq!(
-            batch.inputs.to_vec::<f32>(),
-            expected.inputs.to_vec::<f32>()
-        );
-        assert_eq!(
-            batch.targets.to_vec::<i64>(),
-            expected.targets.to_vec::<i64>()
-        );
+        assert_eq!(batch.inputs.to_vec::<f32>(), expected.inputs.to_vec::<f32>());
+        assert_eq!(batch.targets.to_vec::<i64>(), expected.targets.to_vec::<i64>());
     }
     assert_eq!(steps.start, 17);
     assert_eq!(
@@ -161,9 +149,8 @@ fn prefetch_stops_when_dropped_and_passes_panics_on() {
     let counter = Arc::clone(&made);
     let mut endless = Prefetch::new(
         2,
-        (0..).map(move |i| {
+        (0..).inspect(move |_| {
             counter.fetch_add(1, Ordering::SeqCst);
-            i
         }),
     );
     assert_eq!(endless.next(), Some(0));
@@ -182,27 +169,17 @@ fn augmentation_of_an_example_does_not_depend_on_its_batch() {
     let images = Array::arange(0.0, 2.0 * 6.0 * 3.0 * 4.0 * 5.0, 2.0, DType::F32);
     let images = images.reshape(&[6, 3, 4, 5]);
     let stream = Stream::new(9);
-    let augmentation = Augmentation::new()
-        .pad(1, Fill::Edge)
-        .random_crop_to(5, 5)
-        .random_crop(2)
-        .random_flip(0.5);
-    let together = augmentation
-        .apply(&images, &[3, 1, 4, 0, 5, 9], 2, &stream)
-        .unwrap();
+    let augmentation =
+        Augmentation::new().pad(1, Fill::Edge).random_crop_to(5, 5).random_crop(2).random_flip(0.5);
+    let together = augmentation.apply(&images, &[3, 1, 4, 0, 5, 9], 2, &stream).unwrap();
     assert_eq!(together.shape(), [6, 3, 5, 5]);
     let together = together.to_vec::<f32>();
     for (place, index) in [3, 1, 4, 0, 5, 9].into_iter().enumerate() {
         let image = images.narrow(0, place, 1);
-        let alone = augmentation
-            .apply(&image, &[index], 2, &stream)
-            .unwrap()
-            .to_vec::<f32>();
+        let alone = augmentation.apply(&image, &[index], 2, &stream).unwrap().to_vec::<f32>();
         assert_eq!(alone, together[place * 75..(place + 1) * 75]);
     }
-    let next_epoch = augmentation
-        .apply(&images, &[3, 1, 4, 0, 5, 9], 3, &stream)
-        .unwrap();
+    let next_epoch = augmentation.apply(&images, &[3, 1, 4, 0, 5, 9], 3, &stream).unwrap();
     assert_ne!(next_epoch.to_vec::<f32>(), together);
 }
 
@@ -212,14 +189,8 @@ fn crops_and_flips_are_uniform() {
     let images = image.expand(&[3000, 1, 1, 2]);
     let indices: Vec<usize> = (0..3000).collect();
     let count = |augmentation: Augmentation, wanted: [u8; 2]| {
-        let changed = augmentation
-            .apply(&images, &indices, 0, &Stream::new(4))
-            .unwrap();
-        changed
-            .to_vec::<u8>()
-            .chunks(2)
-            .filter(|pair| **pair == wanted)
-            .count()
+        let changed = augmentation.apply(&images, &indices, 0, &Stream::new(4)).unwrap();
+        changed.to_vec::<u8>().chunks(2).filter(|pair| **pair == wanted).count()
     };
     // A standard deviation is 27 and, for one place of three each way, 17.
     assert!(count(Augmentation::new().random_flip(0.5), [2, 1]).abs_diff(1500) < 110);
@@ -268,39 +239,20 @@ fn standardizing_gives_unit_scale_and_is_undone() {
     let (train, test) = cancer.train_test(0.3, &Stream::new(0)).unwrap();
     let standardizer = Standardizer::fit(&train.inputs).unwrap();
     let z = standardizer.apply(&train.inputs).unwrap();
-    assert!(
-        z.mean(&[0])
-            .to_f64_vec()
-            .iter()
-            .all(|mean| mean.abs() < 1e-12)
-    );
-    assert!(
-        z.square()
-            .mean(&[0])
-            .to_f64_vec()
-            .iter()
-            .all(|power| (power - 1.0).abs() < 1e-12)
-    );
+    assert!(z.mean(&[0]).to_f64_vec().iter().all(|mean| mean.abs() < 1e-12));
+    assert!(z.square().mean(&[0]).to_f64_vec().iter().all(|power| (power - 1.0).abs() < 1e-12));
 
-    let back = standardizer
-        .invert(&standardizer.apply(&test.inputs).unwrap())
-        .unwrap();
+    let back = standardizer.invert(&standardizer.apply(&test.inputs).unwrap()).unwrap();
     let error = (&back - &test.inputs).abs() / test.inputs.abs().maximum(&test.inputs.ones_like());
     assert!(error.to_f64_vec().iter().all(|error| *error < 1e-13));
 
     let text = serde_json::to_string(&standardizer).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Standardizer>(&text).unwrap(),
-        standardizer
-    );
+    assert_eq!(serde_json::from_str::<Standardizer>(&text).unwrap(), standardizer);
 
     let digits = Dataset::bundled("digits").unwrap();
     let per_channel = Standardizer::fit(&digits.inputs).unwrap();
     assert_eq!(per_channel.mean.len(), 1);
-    assert_eq!(
-        per_channel.apply(&digits.inputs).unwrap().dtype(),
-        DType::F32
-    );
+    assert_eq!(per_channel.apply(&digits.inputs).unwrap().dtype(), DType::F32);
 }
 
 #[test]
@@ -335,14 +287,9 @@ fn label_noise_changes_exactly_the_wanted_number_to_another_class() {
         assert!(new.iter().all(|label| (0..7).contains(label)));
     }
     // Each of the six other classes gets its share of the 1000 flips: 167 with a standard deviation of 12.
-    let all = label_noise(&clean, 1.0, 7, &Stream::new(1))
-        .unwrap()
-        .labels
-        .to_vec::<i64>();
+    let all = label_noise(&clean, 1.0, 7, &Stream::new(1)).unwrap().labels.to_vec::<i64>();
     for shift in 1..7 {
-        let count = (0..1000)
-            .filter(|&i| (all[i] - labels[i]).rem_euclid(7) == shift)
-            .count();
+        let count = (0..1000).filter(|&i| (all[i] - labels[i]).rem_euclid(7) == shift).count();
         assert!(count.abs_diff(167) < 55, "shift {shift}: {count}");
     }
 }
@@ -352,22 +299,10 @@ fn label_faults_are_named() {
     let labels = Array::from_slice(&[0i64, 3, 1], &[3]);
     let noise =
         |fraction, classes| message(label_noise(&labels, fraction, classes, &Stream::new(0)));
-    assert_eq!(
-        noise(1.5, 4),
-        "label_noise: fraction is 1.5; expected a number from 0 to 1"
-    );
-    assert_eq!(
-        noise(f64::NAN, 4),
-        "label_noise: fraction is NaN; expected a number from 0 to 1"
-    );
-    assert_eq!(
-        noise(0.5, 1),
-        "label_noise: 1 classes leave no other label; expected at least 2"
-    );
-    assert_eq!(
-        noise(0.5, 3),
-        "label_noise: label 3 in row 2; expected 0 to 2 (3 classes)"
-    );
+    assert_eq!(noise(1.5, 4), "label_noise: fraction is 1.5; expected a number from 0 to 1");
+    assert_eq!(noise(f64::NAN, 4), "label_noise: fraction is NaN; expected a number from 0 to 1");
+    assert_eq!(noise(0.5, 1), "label_noise: 1 classes leave no other label; expected at least 2");
+    assert_eq!(noise(0.5, 3), "label_noise: label 3 in row 2; expected 0 to 2 (3 classes)");
     assert_eq!(
         message(one_hot(&labels, 3, DType::F32)),
         "one_hot: label 3 in row 2; expected 0 to 2 (3 classes)"
@@ -391,19 +326,11 @@ fn values_that_are_not_finite_are_refused_dropped_or_kept() {
         message(Dataset::new("made", inputs.ones_like(), targets.clone())),
         "made: row 3, column 1 (`target 1`): inf; drop such rows with `Missing::DropRows` or keep them with `Missing::Keep`"
     );
-    assert_eq!(
-        make(Missing::DropRows).unwrap().inputs.to_vec::<f32>(),
-        [1.0, 2.0]
-    );
+    assert_eq!(make(Missing::DropRows).unwrap().inputs.to_vec::<f32>(), [1.0, 2.0]);
     assert_eq!(make(Missing::Keep).unwrap().len(), 3);
     let all = Array::full(&[3], f64::NAN, DType::F64);
     assert_eq!(
-        message(Dataset::with_missing(
-            "made",
-            inputs.clone(),
-            all,
-            Missing::DropRows
-        )),
+        message(Dataset::with_missing("made", inputs.clone(), all, Missing::DropRows)),
         "made: no rows; expected at least one (3 rows with missing values were dropped)"
     );
 }

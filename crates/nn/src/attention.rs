@@ -3,10 +3,10 @@
 use lisse_array::{Array, DType, Stream, Tree};
 use serde::{Deserialize, Serialize};
 
+use crate::Context;
 use crate::dropout::dropout;
 use crate::init::Init;
 use crate::linear::{Linear, LinearConfig, linear};
-use crate::Context;
 
 /// Which keys a query may see.
 ///
@@ -102,7 +102,8 @@ pub fn attention(
         (q * scale).matmul(&k.t())
     } else {
         // The heads of a group share its keys by broadcasting.
-        let scores = grouped(&(q * scale), heads / groups, queries).matmul(&grouped(k, 1, keys).t());
+        let scores =
+            grouped(&(q * scale), heads / groups, queries).matmul(&grouped(k, 1, keys).t());
         scores.reshape(&[batch as isize, heads as isize, queries as isize, keys as isize])
     };
     let weights = dropout(&masked(scores, mask).softmax(-1), dropout_probability, context);
@@ -267,9 +268,8 @@ mod tests {
             AttentionMask::causal(),
             AttentionMask::causal().with_padding(&padding),
         ] {
-            let f = |(l, x): &(MultiHeadAttention, Array)| {
-                l.self_attention(x, &mask, &Context::eval())
-            };
+            let f =
+                |(l, x): &(MultiHeadAttention, Array)| l.self_attention(x, &mask, &Context::eval());
             check::gradient(f, &(layer(), x.clone()), 2).unwrap();
         }
     }
@@ -304,9 +304,7 @@ mod tests {
     fn groups_share_keys() {
         let q = input(1, &[2, 4, 3, 5]);
         let (k, v) = (input(2, &[2, 2, 6, 5]), input(3, &[2, 2, 6, 5]));
-        let twice = |x: &Array| {
-            Array::stack(&[x, x], 2).reshape(&[2, 4, 6, 5])
-        };
+        let twice = |x: &Array| Array::stack(&[x, x], 2).reshape(&[2, 4, 6, 5]);
         let (mask, context) = (AttentionMask::causal(), Context::eval());
         let grouped = attention(&q, &k, &v, &mask, 0.0, &context);
         let plain = attention(&q, &twice(&k), &twice(&v), &mask, 0.0, &context);

@@ -135,7 +135,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "training needs more than one value per channel, the input is [1, 3]")]
+    #[should_panic(
+        expected = "training needs more than one value per channel, the input is [1, 3]"
+    )]
     fn one_value_has_no_variance() {
         layer().forward(&Array::zeros(&[1, 3], DType::F64), &Context::train(Stream::new(0)));
     }

@@ -92,10 +92,9 @@ impl Context {
 
     /// Notes the new value of a buffer (a leaf below a `#[tree(buffer)]` field).
     pub fn push_update(&self, buffer: &Array, new: &Array) {
-        self.lock().entry(buffer.buffer_id()).or_insert_with(|| Update {
-            _old: buffer.stop_gradient(),
-            new: new.stop_gradient(),
-        });
+        self.lock()
+            .entry(buffer.buffer_id())
+            .or_insert_with(|| Update { _old: buffer.stop_gradient(), new: new.stop_gradient() });
     }
 
     /// Installs the noted buffers in `model` and forgets them. Call it once per step, after the parameters have moved.
@@ -142,8 +141,7 @@ mod tests {
 
     #[test]
     fn the_first_update_of_a_step_is_installed_in_buffers_only() {
-        let mut counter =
-            Counter { seen: Array::scalar(0.0f64), weight: Array::scalar(1.0f64) };
+        let mut counter = Counter { seen: Array::scalar(0.0f64), weight: Array::scalar(1.0f64) };
         let context = Context::train(Stream::new(0));
         for value in [5.0, 6.0] {
             context.at(value as u64).push_update(&counter.seen, &Array::scalar(value));

@@ -56,7 +56,10 @@ impl<P: Tree> Ema<P> {
         if !self.bias_corrected {
             return self.average.clone();
         }
-        assert!(self.updates > 0, "ema: a bias-corrected average has no value before the first update");
+        assert!(
+            self.updates > 0,
+            "ema: a bias-corrected average has no value before the first update"
+        );
         self.average.scale(1.0 / (1.0 - self.decay.powf(self.updates as f64)))
     }
 }

@@ -1,11 +1,11 @@
 //! Grouped-query attention with rotary position embedding, as in Llama-style decoders.
 
-use lisse_array::{Array, DType, Stream, Tree};
+use lisse_array::{Array, Stream, Tree};
 use serde::{Deserialize, Serialize};
 
+use crate::Context;
 use crate::attention::{AttentionMask, attention, join_heads, split_heads};
 use crate::linear::{Linear, LinearConfig};
-use crate::Context;
 
 /// Rotary position embedding (Su et al. 2021) in the half-split layout of Hugging Face: coordinates `i` and `i + width/2`
 /// are turned by the angle `position * base^(-2i/width)`.
@@ -26,7 +26,11 @@ impl Rotary {
     #[track_caller]
     pub fn apply(&self, x: &Array, offset: usize) -> Array {
         let (time, width) = (x.dim(-2), x.dim(-1));
-        assert!(width.is_multiple_of(2), "rotary: the width must be even, the input is {:?}", x.shape());
+        assert!(
+            width.is_multiple_of(2),
+            "rotary: the width must be even, the input is {:?}",
+            x.shape()
+        );
         let half = width / 2;
         let angle = |position: usize, i: usize| {
             position as f64 * self.base.powf(-2.0 * i as f64 / width as f64)
@@ -138,7 +142,7 @@ impl GroupedQueryAttention {
 mod tests {
     use super::*;
     use crate::to_dtype;
-    use lisse_array::check;
+    use lisse_array::{DType, check};
 
     #[test]
     fn derivatives_of_input_and_parameters() {
@@ -152,9 +156,13 @@ mod tests {
 
     #[test]
     fn scores_depend_on_the_distance_only() {
-        let (q, k) = (Stream::new(1).normal(&[1, 6], DType::F64), Stream::new(2).normal(&[1, 6], DType::F64));
+        let (q, k) = (
+            Stream::new(1).normal(&[1, 6], DType::F64),
+            Stream::new(2).normal(&[1, 6], DType::F64),
+        );
         let rotary = Rotary { base: 100.0 };
-        let score = |i: usize, j: usize| (rotary.apply(&q, i) * rotary.apply(&k, j)).sum_all().item();
+        let score =
+            |i: usize, j: usize| (rotary.apply(&q, i) * rotary.apply(&k, j)).sum_all().item();
         assert!((score(3, 1) - score(12, 10)).abs() < 1e-12);
         assert!((score(3, 1) - score(3, 2)).abs() > 1e-3);
         assert!((score(5, 5) - (&q * &k).sum_all().item()).abs() < 1e-12);

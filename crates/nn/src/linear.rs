@@ -115,7 +115,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "linear: the last axis of the input [4, 5] is not the second of the weight [2, 3]")]
+    #[should_panic(
+        expected = "linear: the last axis of the input [4, 5] is not the second of the weight [2, 3]"
+    )]
     fn a_wrong_input_is_named() {
         Linear::new(3, 2, &Stream::new(0)).forward(&Array::zeros(&[4, 5], DType::F32));
     }

@@ -248,7 +248,10 @@ mod tests {
         let names: Vec<String> = lora.named_leaves().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names[..2], ["layers.0.lora_A.weight", "layers.0.lora_B.weight"]);
         let merged = lora.merged(&base());
-        assert_eq!(merged.layers[0].weight.to_vec::<f64>(), base().layers[0].weight.to_vec::<f64>());
+        assert_eq!(
+            merged.layers[0].weight.to_vec::<f64>(),
+            base().layers[0].weight.to_vec::<f64>()
+        );
         let x = Stream::new(2).normal(&[4, 3], DType::F64);
         let loss = |l: &Lora| l.merged(&base()).forward(&x, &Context::eval()).square().sum_all();
         let g = grad(loss)(&lora);

@@ -154,14 +154,26 @@ mod tests {
     #[test]
     fn derivatives_of_input_and_parameters() {
         let layer = to_dtype(&LayerNorm::new(&[2, 3]), DType::F64);
-        check::gradient(|(l, x): &(LayerNorm, Array)| l.forward(x).tanh(), &(layer, input(&[2, 2, 3])), 2)
-            .unwrap();
+        check::gradient(
+            |(l, x): &(LayerNorm, Array)| l.forward(x).tanh(),
+            &(layer, input(&[2, 2, 3])),
+            2,
+        )
+        .unwrap();
         let layer = to_dtype(&GroupNorm::new(2, 4), DType::F64);
-        check::gradient(|(l, x): &(GroupNorm, Array)| l.forward(x).tanh(), &(layer, input(&[2, 4, 3])), 2)
-            .unwrap();
+        check::gradient(
+            |(l, x): &(GroupNorm, Array)| l.forward(x).tanh(),
+            &(layer, input(&[2, 4, 3])),
+            2,
+        )
+        .unwrap();
         let layer = to_dtype(&RmsNorm::new(4), DType::F64);
-        check::gradient(|(l, x): &(RmsNorm, Array)| l.forward(x).tanh(), &(layer, input(&[3, 4])), 2)
-            .unwrap();
+        check::gradient(
+            |(l, x): &(RmsNorm, Array)| l.forward(x).tanh(),
+            &(layer, input(&[3, 4])),
+            2,
+        )
+        .unwrap();
     }
 
     #[test]

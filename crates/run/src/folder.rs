@@ -49,7 +49,7 @@ impl RunFolder {
     pub(crate) fn create(path: Option<&Path>, recipe: &str) -> Result<RunFolder, Error> {
         let path = match path {
             Some(path) => new_folder(path)?,
-            None => counted_folder(Path::new("runs"), recipe)?,
+            None => counted(Path::new("runs"), recipe)?,
         };
         for part in [ARTEFACTS, CHECKPOINT] {
             let part = path.join(part);
@@ -128,7 +128,8 @@ fn new_folder(path: &Path) -> Result<PathBuf, Error> {
     Ok(path.to_owned())
 }
 
-fn counted_folder(parent: &Path, recipe: &str) -> Result<PathBuf, Error> {
+/// `<recipe>-<n>` with the first free n.
+pub(crate) fn counted(parent: &Path, recipe: &str) -> Result<PathBuf, Error> {
     fs::create_dir_all(parent).map_err(|e| Error::disk(parent, "make this folder", e))?;
     let recipe = crate::exhibit::file_name(recipe);
     for n in 1u64.. {

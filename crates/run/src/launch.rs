@@ -237,3 +237,6 @@ fn summarise(recipe: &Recipe, ranks: usize, stop: Stop, driver: &Driver<'_, '_>)
         environment: Environment::here(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,8 @@ mod stop;
 mod suggest;
 mod summary;
 mod terminal;
+#[cfg(test)]
+mod toy;
 mod watch;
 
 pub use audit::Audit;

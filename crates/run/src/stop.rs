@@ -8,7 +8,7 @@ use crate::number;
 
 /// The reason for stopping, each with a sentence of [`advice`](Stop::advice).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Stop {
     /// All planned steps were taken.
     Completed,

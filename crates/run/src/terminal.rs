@@ -20,6 +20,9 @@ pub struct Terminal {
     bar: Option<ProgressBar>,
     live: bool,
     colour: bool,
+    /// The arm, with its number.
+    arm: String,
+    /// What stands before the bar: the arm, or a part of its work.
     label: String,
     started: Instant,
     first_step: u64,
@@ -40,7 +43,7 @@ impl Terminal {
         let live = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let colour = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let now = Instant::now();
-        Terminal { bar: None, live, colour, label: String::new(), started: now, first_step: 0, total: None, last: now, phase: None }
+        Terminal { bar: None, live, colour, arm: String::new(), label: String::new(), started: now, first_step: 0, total: None, last: now, phase: None }
     }
 
     fn line(&self, text: &str) {
@@ -122,7 +125,8 @@ impl Observer for Terminal {
     }
 
     fn arm(&mut self, arm: ArmView<'_>) {
-        self.label = if arm.count > 1 { format!("{} ({}/{})", arm.name, arm.index + 1, arm.count) } else { arm.name.to_owned() };
+        self.arm = if arm.count > 1 { format!("{} ({}/{})", arm.name, arm.index + 1, arm.count) } else { arm.name.to_owned() };
+        self.label = self.arm.clone();
         self.started = Instant::now();
         self.last = self.started;
         self.first_step = arm.step;
@@ -154,12 +158,12 @@ impl Observer for Terminal {
     }
 
     fn phase(&mut self, name: &str, total: Option<u64>) {
-        self.label = if self.label.is_empty() || self.phase.is_some() { name.to_owned() } else { format!("{}: {name}", self.label) };
+        self.label = format!("{}{name}", prefix(&self.arm));
         self.phase = Some((name.to_owned(), total));
         self.last = Instant::now();
         self.start_bar(total, 0);
         if !self.live {
-            self.line(name);
+            self.line(&self.label);
         }
     }
 

@@ -73,8 +73,8 @@ impl Watch {
     }
 
     /// A picture for the report; `name` becomes its file name under `artefacts/`. The same name again replaces it.
-    pub fn picture(&mut self, name: &str, picture: Picture) -> Result<(), Error> {
-        self.exhibit(name, Exhibit::Picture(picture))
+    pub fn picture(&mut self, name: &str, picture: impl Into<Picture>) -> Result<(), Error> {
+        self.exhibit(name, Exhibit::Picture(picture.into()))
     }
 
     /// A table for the report; `name` becomes its file name under `artefacts/`. The same name again replaces it.

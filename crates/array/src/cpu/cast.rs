@@ -10,7 +10,7 @@ use super::copy::contiguous;
 use super::parallel::{Shared, Work, in_blocks};
 use super::simd::{Isa, per_isa};
 use super::store::{CHUNK, Store, as_computed, as_computed_room, zeroed};
-use super::tensor::{dtype, gapless, stored};
+use super::tensor::{dtype, gapless, span};
 use crate::DType;
 
 /// `x` with elements of another type: floats to integers towards zero (NaN to 0, and no further than the type
@@ -35,7 +35,7 @@ fn cast_from<S: Store>(x: FlexTensor, to: DType) -> FlexTensor
 where
     S::C: Number,
 {
-    let x = if gapless(x.layout()).is_some() { x } else { contiguous(x) };
+    let x = if gapless(x.layout()) { x } else { contiguous(x) };
     let convert = match to {
         DType::F64 => write_as::<S, f64>,
         DType::F32 => write_as::<S, f32>,
@@ -138,9 +138,8 @@ fn write_with<S: Store, T: Store>(
     to: DType,
     write: impl Fn(&[S], &mut [MaybeUninit<T>]) + Sync,
 ) -> FlexTensor {
-    let n = x.layout().num_elements();
-    let start = x.layout().start_offset();
-    let values = &stored::<S>(x)[start..start + n];
+    let values = span::<S>(x);
+    let n = values.len();
     let mut out = output::<T>(n);
     let room = Shared::new(out.room());
     in_blocks(n, Work::Light.block(), |range| {

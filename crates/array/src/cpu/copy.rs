@@ -10,9 +10,9 @@ use super::store::{CHUNK, Store};
 use super::tensor::{dtype, shape, stored};
 use super::walk::{Source, Walk};
 
-/// Side of the square blocks in which axes are swapped.
-const TILE: usize = 8;
-/// Blocks per side of what one cache holds.
+/// Side of the square blocks in which axes are swapped: a cache line of 4-byte elements.
+const TILE: usize = 16;
+/// Side of the squares in which these follow one another.
 const PATCH: usize = 64;
 
 /// `x` in row-major order; itself if it is so already.
@@ -78,7 +78,15 @@ impl Transposition {
             .filter(|&i| axes[i].1 != 0 && axes[i].1.abs() < source_column.abs())
             .min_by_key(|&i| axes[i].1.abs())?;
         let (rows, source_row, target_row) = axes.remove(densest);
-        Some(Self { rows, columns, source_row, source_column, target_row, others: axes, offset: walk.offset(0) })
+        Some(Self {
+            rows,
+            columns,
+            source_row,
+            source_column,
+            target_row,
+            others: axes,
+            offset: walk.offset(0),
+        })
     }
 
     fn others_len(&self) -> usize {
@@ -104,56 +112,80 @@ fn transpose<S: Store>(swap: &Transposition, stored: &[S], room: &mut [MaybeUnin
     let whole = Shared::new(room);
     in_blocks(swap.others_len() * bands, (Work::Light.block() / per_band.max(1)).max(1), |range| {
         for i in range {
-            let (source, target) = swap.panel(i / bands);
-            let first = (i % bands) * PATCH;
-            let rows = first..(first + PATCH).min(swap.rows);
+            let panel = swap.panel(i / bands);
+            let top = (i % bands) * PATCH;
             for left in (0..swap.columns).step_by(PATCH) {
-                let columns = left..(left + PATCH).min(swap.columns);
-                for row in rows.clone().step_by(TILE) {
-                    for column in columns.clone().step_by(TILE) {
-                        let height = TILE.min(rows.end - row);
-                        let width = TILE.min(columns.end - column);
-                        let from = source + row as isize * swap.source_row + column as isize * swap.source_column;
-                        let to = target + row * swap.target_row + column;
-                        if height == TILE && width == TILE && swap.source_row == 1 {
-                            tile(stored, from, swap.source_column, &whole, to, swap.target_row);
-                        } else {
-                            for r in 0..height {
-                                let to = to + r * swap.target_row;
-                                // SAFETY: no two tiles share a row of the target.
-                                let out = unsafe { whole.part(to..to + width) };
-                                let mut at = from + r as isize * swap.source_row;
-                                for out in out {
-                                    out.write(stored[at as usize]);
-                                    at += swap.source_column;
-                                }
-                            }
-                        }
-                    }
-                }
+                patch(swap, stored, &whole, panel, (top, left));
             }
         }
     });
 }
 
-/// One whole tile, through registers.
+/// One patch of a panel, tile by tile; no two patches share elements of the target.
+fn patch<S: Store>(
+    swap: &Transposition,
+    stored: &[S],
+    whole: &Shared<'_, MaybeUninit<S>>,
+    (source, target): (isize, usize),
+    (top, left): (usize, usize),
+) {
+    let (bottom, right) = ((top + PATCH).min(swap.rows), (left + PATCH).min(swap.columns));
+    for row in (top..bottom).step_by(TILE) {
+        for column in (left..right).step_by(TILE) {
+            let from =
+                source + row as isize * swap.source_row + column as isize * swap.source_column;
+            let to = target + row * swap.target_row + column;
+            let size = (TILE.min(bottom - row), TILE.min(right - column));
+            if size == (TILE, TILE) && swap.source_row == 1 {
+                tile(swap, stored, whole, from, to);
+            } else {
+                piece(swap, stored, whole, from, to, size);
+            }
+        }
+    }
+}
+
+/// A part of a tile, element by element.
+fn piece<S: Store>(
+    swap: &Transposition,
+    stored: &[S],
+    whole: &Shared<'_, MaybeUninit<S>>,
+    from: isize,
+    to: usize,
+    (height, width): (usize, usize),
+) {
+    for r in 0..height {
+        let to = to + r * swap.target_row;
+        // SAFETY: no two tiles share a part of a row of the target.
+        let out = unsafe { whole.part(to..to + width) };
+        let mut at = from + r as isize * swap.source_row;
+        for out in out {
+            out.write(stored[at as usize]);
+            at += swap.source_column;
+        }
+    }
+}
+
+/// A whole tile, turned in a buffer between whole reads and whole writes.
 #[inline]
 fn tile<S: Store>(
+    swap: &Transposition,
     stored: &[S],
-    from: isize,
-    source_column: isize,
     whole: &Shared<'_, MaybeUninit<S>>,
+    from: isize,
     to: usize,
-    target_row: usize,
 ) {
-    let columns: [[S; TILE]; TILE] = std::array::from_fn(|c| {
-        let at = (from + c as isize * source_column) as usize;
-        std::array::from_fn(|r| stored[at..at + TILE][r])
-    });
-    for r in 0..TILE {
-        let row: [S; TILE] = std::array::from_fn(|c| columns[c][r]);
-        let to = to + r * target_row;
+    let mut turned = [[MaybeUninit::<S>::uninit(); TILE]; TILE];
+    for column in 0..TILE {
+        let at = (from + column as isize * swap.source_column) as usize;
+        let line: &[S; TILE] = stored[at..].first_chunk().expect("the layout lies within its memory");
+        for (row, &x) in turned.iter_mut().zip(line) {
+            row[column].write(x);
+        }
+    }
+    for (row, line) in turned.iter().enumerate() {
+        let to = to + row * swap.target_row;
         // SAFETY: no two tiles share a part of a row of the target.
-        unsafe { whole.part(to..to + TILE) }.write_copy_of_slice(&row);
+        unsafe { whole.part(to..to + TILE) }.copy_from_slice(line);
     }
 }

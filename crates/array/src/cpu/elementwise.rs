@@ -12,7 +12,7 @@ use super::ops::{self, Binary, Compare, Unary};
 use super::parallel::{Shared, Work, in_blocks};
 use super::simd::{Isa, per_isa};
 use super::store::{CHUNK, Store, as_computed, as_computed_mut, as_computed_room, zeroed};
-use super::tensor::{dtype, gapless, owned_mut, shape, stored};
+use super::tensor::{dtype, gapless, owned_mut, shape, span, stored};
 use super::walk::{Source, Walk, broadcast};
 use super::{floats, integers};
 use crate::DType;
@@ -35,7 +35,11 @@ pub(crate) fn unary(op: Unary, x: FlexTensor) -> FlexTensor {
 
 /// `op` on two tensors of one dtype, broadcast as in numpy.
 pub(crate) fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
-    fn of_integers<T: integers::Integer + Store<C = T>>(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    fn of_integers<T: integers::Integer + Store<C = T>>(
+        op: Binary,
+        a: FlexTensor,
+        b: FlexTensor,
+    ) -> FlexTensor {
         match integers::binary_kernel::<T>(op) {
             Some(kernel) => zip::<T>(&kernel, a, b),
             None => panic!("{op:?}: not an operation on {} arrays", dtype(&a)),
@@ -140,10 +144,7 @@ fn common_shape(a: &FlexTensor, b: &FlexTensor) -> Shape {
 
 /// Applies a kernel to every element.
 pub(crate) fn map<S: Store>(kernel: &UnaryKernel<S::C>, x: FlexTensor) -> FlexTensor {
-    let Some(start) = gapless(x.layout()) else {
-        return map::<S>(kernel, contiguous(x));
-    };
-    let mut x = x;
+    let mut x = if gapless(x.layout()) { x } else { contiguous(x) };
     let block = kernel.work.block();
     if let Some(values) = owned_mut::<S>(&mut x) {
         let n = values.len();
@@ -152,8 +153,8 @@ pub(crate) fn map<S: Store>(kernel: &UnaryKernel<S::C>, x: FlexTensor) -> FlexTe
         in_blocks(n, block, |range| map_in_place::<S>(kernel, unsafe { values.part(range) }));
         return x;
     }
-    let n = x.layout().num_elements();
-    let values = &stored::<S>(&x)[start..start + n];
+    let values = span::<S>(&x);
+    let n = values.len();
     let mut out = output::<S>(n);
     let room = Shared::new(out.room());
     in_blocks(n, block, |range| {
@@ -192,11 +193,15 @@ fn map_in_place<S: Store>(kernel: &UnaryKernel<S::C>, x: &mut [S]) {
 }
 
 /// Applies a kernel to pairs of elements.
-pub(crate) fn zip<S: Store>(kernel: &BinaryKernel<S::C>, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+pub(crate) fn zip<S: Store>(
+    kernel: &BinaryKernel<S::C>,
+    a: FlexTensor,
+    b: FlexTensor,
+) -> FlexTensor {
     if S::SAME
         && shape(&a) == shape(&b)
         && ((a.is_contiguous() && b.is_contiguous())
-            || (a.layout().strides() == b.layout().strides() && gapless(a.layout()).is_some()))
+            || (a.layout().strides() == b.layout().strides() && gapless(a.layout())))
     {
         return zip_flat::<S>(kernel, a, b);
     }
@@ -213,12 +218,15 @@ fn untangled(x: FlexTensor) -> FlexTensor {
 }
 
 /// Both tensors fill memory in the same order of axes.
-fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: FlexTensor) -> FlexTensor {
+fn zip_flat<S: Store>(
+    kernel: &BinaryKernel<S::C>,
+    mut a: FlexTensor,
+    mut b: FlexTensor,
+) -> FlexTensor {
     let n = a.layout().num_elements();
     let block = kernel.work.block();
-    let (start_a, start_b) = (a.layout().start_offset(), b.layout().start_offset());
     if let Some(left) = owned_mut::<S>(&mut a) {
-        let right = as_computed(&stored::<S>(&b)[start_b..start_b + n]);
+        let right = as_computed(span::<S>(&b));
         let left = Shared::new(as_computed_mut(left));
         in_blocks(n, block, |range| {
             // SAFETY: blocks do not overlap.
@@ -226,7 +234,7 @@ fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: Fle
         });
         return a;
     }
-    let left = as_computed(&stored::<S>(&a)[start_a..start_a + n]);
+    let left = as_computed(span::<S>(&a));
     if let Some(right) = owned_mut::<S>(&mut b) {
         let right = Shared::new(as_computed_mut(right));
         in_blocks(n, block, |range| {
@@ -235,7 +243,7 @@ fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: Fle
         });
         return b;
     }
-    let right = as_computed(&stored::<S>(&b)[start_b..start_b + n]);
+    let right = as_computed(span::<S>(&b));
     let mut out = output::<S>(n);
     let room = Shared::new(as_computed_room(out.room()));
     in_blocks(n, block, |range| {
@@ -247,36 +255,39 @@ fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: Fle
     unsafe { out.into_tensor_with(layout, dtype(&a)) }
 }
 
-fn zip_broadcast<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: FlexTensor) -> FlexTensor {
+fn zip_broadcast<S: Store>(
+    kernel: &BinaryKernel<S::C>,
+    mut a: FlexTensor,
+    mut b: FlexTensor,
+) -> FlexTensor {
     let common = common_shape(&a, &b);
     let walk = Walk::new(&common, [a.layout(), b.layout()]);
     let block = kernel.work.block() / CHUNK;
-    if S::SAME && shape(&a) == &common[..] && a.is_contiguous() {
-        if let Some(left) = owned_mut::<S>(&mut a) {
-            let left = Shared::new(as_computed_mut(left));
-            in_blocks(walk.chunks(), block, |range| {
-                let mut right = Source::<S>::new(stored(&b), 1);
-                for chunk in range.map(|i| walk.chunk(i)) {
-                    let right = right.fetch(&walk, chunk);
-                    // SAFETY: chunks do not overlap.
-                    kernel.left(unsafe { left.part(chunk.begin..chunk.begin + chunk.size()) }, right);
-                }
-            });
-            return a;
-        }
-    } else if S::SAME && shape(&b) == &common[..] && b.is_contiguous() {
-        if let Some(right) = owned_mut::<S>(&mut b) {
-            let right = Shared::new(as_computed_mut(right));
-            in_blocks(walk.chunks(), block, |range| {
-                let mut left = Source::<S>::new(stored(&a), 0);
-                for chunk in range.map(|i| walk.chunk(i)) {
-                    let left = left.fetch(&walk, chunk);
-                    // SAFETY: chunks do not overlap.
-                    kernel.right(left, unsafe { right.part(chunk.begin..chunk.begin + chunk.size()) });
-                }
-            });
-            return b;
-        }
+    let fits = |x: &FlexTensor| S::SAME && shape(x) == &common[..] && x.is_contiguous();
+    let (fits_a, fits_b) = (fits(&a), fits(&b));
+    if fits_a && let Some(left) = owned_mut::<S>(&mut a) {
+        let left = Shared::new(as_computed_mut(left));
+        in_blocks(walk.chunks(), block, |range| {
+            let mut right = Source::<S>::new(stored(&b), 1);
+            for chunk in range.map(|i| walk.chunk(i)) {
+                let right = right.fetch(&walk, chunk);
+                // SAFETY: chunks do not overlap.
+                kernel.left(unsafe { left.part(chunk.begin..chunk.begin + chunk.size()) }, right);
+            }
+        });
+        return a;
+    }
+    if fits_b && let Some(right) = owned_mut::<S>(&mut b) {
+        let right = Shared::new(as_computed_mut(right));
+        in_blocks(walk.chunks(), block, |range| {
+            let mut left = Source::<S>::new(stored(&a), 0);
+            for chunk in range.map(|i| walk.chunk(i)) {
+                let left = left.fetch(&walk, chunk);
+                // SAFETY: chunks do not overlap.
+                kernel.right(left, unsafe { right.part(chunk.begin..chunk.begin + chunk.size()) });
+            }
+        });
+        return b;
     }
     let mut out = output::<S>(common.num_elements());
     let room = Shared::new(out.room());
@@ -302,7 +313,11 @@ fn zip_broadcast<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b
     unsafe { out.into_tensor(common, dtype(&a)) }
 }
 
-fn compare_with<S: Store>(kernel: CompareKernel<S::C>, a: &FlexTensor, b: &FlexTensor) -> FlexTensor {
+fn compare_with<S: Store>(
+    kernel: CompareKernel<S::C>,
+    a: &FlexTensor,
+    b: &FlexTensor,
+) -> FlexTensor {
     let common = common_shape(a, b);
     let walk = Walk::new(&common, [a.layout(), b.layout()]);
     let mut out = output::<u8>(common.num_elements());
@@ -325,7 +340,12 @@ per_isa! {
 }
 
 #[inline(always)]
-fn choose_body<I: Isa, T: bytemuck::Pod>(cond: &[u8], a: &[T], b: &[T], out: &mut [MaybeUninit<T>]) {
+fn choose_body<I: Isa, T: bytemuck::Pod>(
+    cond: &[u8],
+    a: &[T],
+    b: &[T],
+    out: &mut [MaybeUninit<T>],
+) {
     for (((&cond, &a), &b), out) in cond.iter().zip(a).zip(b).zip(out) {
         out.write(if cond != 0 { a } else { b });
     }
@@ -334,7 +354,12 @@ fn choose_body<I: Isa, T: bytemuck::Pod>(cond: &[u8], a: &[T], b: &[T], out: &mu
 fn select_with<S: Store<C = S>>(cond: &FlexTensor, a: &FlexTensor, b: &FlexTensor) -> FlexTensor {
     let of_two = common_shape(a, b);
     let Some(common) = broadcast(shape(cond), &of_two) else {
-        panic!("select: shapes do not broadcast: {:?}, {:?} and {:?}", shape(cond), shape(a), shape(b));
+        panic!(
+            "select: shapes do not broadcast: {:?}, {:?} and {:?}",
+            shape(cond),
+            shape(a),
+            shape(b)
+        );
     };
     let common = Shape::from(common.as_slice());
     let walk = Walk::new(&common, [cond.layout(), a.layout(), b.layout()]);

@@ -7,6 +7,9 @@
 //! - `reduce`, `rows`: over axes; `copy`, `cast`: layouts and types; `update`: optimizer steps
 //! - `parallel`: blocks of work that do not depend on the number of threads; `alloc`: memory for results
 
+// A kernel is compiled for an instruction set by being inlined into a function that has it: this must not be a hint.
+#![allow(clippy::inline_always)]
+
 mod alloc;
 mod cast;
 mod conv;
@@ -20,7 +23,9 @@ mod math;
 mod matmul;
 mod ops;
 mod parallel;
+mod pool;
 mod reduce;
+mod resample;
 mod rows;
 mod scan;
 mod simd;
@@ -41,7 +46,9 @@ pub(crate) use math::{lgamma, polygamma};
 pub(crate) use matmul::matmul;
 pub(crate) use ops::{Binary, Compare, Unary};
 pub(crate) use parallel::{Shared, Work, in_blocks};
+pub(crate) use pool::{Window, max_pool, put, take};
 pub(crate) use reduce::{Reduce, arg_reduce, reduce};
+pub(crate) use resample::{Resampler, resample};
 pub(crate) use rows::{layer_norm_last, softmax_last};
 pub(crate) use scan::{Cumulate, cumulate, linear_scan};
 pub(crate) use sort::{extreme_last, order_last};

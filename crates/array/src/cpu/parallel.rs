@@ -19,7 +19,7 @@ pub(crate) enum Work {
 impl Work {
     pub(crate) const fn block(self) -> usize {
         match self {
-            Work::Light => 1 << 16,
+            Work::Light => 1 << 17,
             Work::Heavy => 1 << 14,
             Work::Slow => 1 << 11,
         }

@@ -15,7 +15,7 @@ use super::math::Real;
 use super::parallel::{Shared, Work, in_blocks};
 use super::simd::{Isa, per_isa};
 use super::store::Store;
-use super::tensor::{dtype, gapless, shape, stored};
+use super::tensor::{dtype, gapless, shape, span};
 use crate::DType;
 
 /// What a reduction makes of many elements.
@@ -32,11 +32,13 @@ pub(crate) enum Reduce {
 /// Elements of a row that are combined without a break.
 const PIECE: usize = 8192;
 /// Rows that are added one after another where a leading axis is reduced.
-const RUN: usize = 64;
+const RUN: usize = 32;
 /// Columns treated at once there.
 const STRIP: usize = 256;
 /// Independent accumulators along a row.
 const LANES: usize = 32;
+/// Elements of a row after which these are set aside and started anew.
+const SPAN: usize = 16 * LANES;
 
 /// `op` over `axes` (ascending), which stay with length 1. Integers keep their dtype and wrap around.
 pub(crate) fn reduce(op: Reduce, x: FlexTensor, axes: &[usize]) -> FlexTensor {
@@ -44,7 +46,9 @@ pub(crate) fn reduce(op: Reduce, x: FlexTensor, axes: &[usize]) -> FlexTensor {
     match dtype {
         DType::F64 => reduce_floats::<f64>(op, x, axes),
         DType::F32 => reduce_floats::<f32>(op, x, axes),
-        DType::F16 | DType::BF16 => cast(reduce_floats::<f32>(op, cast(x, DType::F32), axes), dtype),
+        DType::F16 | DType::BF16 => {
+            cast(reduce_floats::<f32>(op, cast(x, DType::F32), axes), dtype)
+        }
         DType::I64 => reduce_integers::<i64>(op, x, axes),
         DType::I32 => reduce_integers::<i32>(op, x, axes),
         DType::U8 | DType::Bool => reduce_integers::<u8>(op, x, axes),
@@ -134,7 +138,7 @@ struct Group {
 
 fn fold_axes<T: Store, F: Fold<T>>(x: FlexTensor, axes: &[usize]) -> FlexTensor {
     // Any gapless order of axes is reduced in the order of memory; the result keeps that order.
-    let x = if gapless(x.layout()).is_some() { x } else { contiguous(x) };
+    let x = if gapless(x.layout()) { x } else { contiguous(x) };
     let lengths = shape(&x);
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&axis| std::cmp::Reverse(x.layout().strides()[axis]));
@@ -151,10 +155,8 @@ fn fold_axes<T: Store, F: Fold<T>>(x: FlexTensor, axes: &[usize]) -> FlexTensor 
     }
     let groups = group(order.iter().map(|&axis| (lengths[axis], axes.contains(&axis))));
 
-    let n = x.layout().num_elements();
-    let start = x.layout().start_offset();
     let mut out = output::<T>(result.num_elements());
-    fold_groups::<T, F>(&stored::<T>(&x)[start..start + n], groups, out.room());
+    fold_groups::<T, F>(span(&x), groups, out.room());
     // SAFETY: `fold_groups` writes every element.
     unsafe { out.into_tensor_with(Layout::new(result, strides, 0), dtype(&x)) }
 }
@@ -190,7 +192,11 @@ fn fold_groups<T: Store, F: Fold<T>>(x: &[T], mut groups: Vec<Group>, out: &mut 
 }
 
 /// Reduces the middle axis of `[outer, len, inner]`.
-fn fold<T: Store, F: Fold<T>>(x: &[T], [outer, len, inner]: [usize; 3], out: &mut [MaybeUninit<T>]) {
+fn fold<T: Store, F: Fold<T>>(
+    x: &[T],
+    [outer, len, inner]: [usize; 3],
+    out: &mut [MaybeUninit<T>],
+) {
     if len == 0 || out.is_empty() {
         out.fill(MaybeUninit::new(F::start()));
         return;
@@ -202,7 +208,11 @@ fn fold<T: Store, F: Fold<T>>(x: &[T], [outer, len, inner]: [usize; 3], out: &mu
         let mut between = output::<T>(outer * pieces * inner);
         fold_pieces::<T, F>(x, [outer, len, inner], piece, between.room());
         // SAFETY: every piece has been written.
-        return fold::<T, F>(unsafe { between.room().assume_init_ref() }, [outer, pieces, inner], out);
+        return fold::<T, F>(
+            unsafe { between.room().assume_init_ref() },
+            [outer, pieces, inner],
+            out,
+        );
     }
     fold_pieces::<T, F>(x, [outer, len, inner], len, out);
 }
@@ -268,15 +278,13 @@ pub(crate) fn fold_row<T: Copy, F: Fold<T>>(row: &[T]) -> T {
     if row.len() < LANES {
         return row.iter().fold(F::start(), |a, &b| F::join(a, b));
     }
-    let mut lanes = [F::start(); LANES];
-    let (whole, rest) = row.as_chunks::<LANES>();
-    for chunk in whole {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = F::join(*lane, x);
+    let (spans, rest) = row.as_chunks::<SPAN>();
+    let mut lanes = fold_lanes::<T, F>(rest);
+    for span in spans {
+        let others = fold_lanes::<T, F>(span);
+        for (lane, other) in lanes.iter_mut().zip(others) {
+            *lane = F::join(*lane, other);
         }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = F::join(*lane, x);
     }
     let mut width = LANES;
     while width > 1 {
@@ -286,6 +294,22 @@ pub(crate) fn fold_row<T: Copy, F: Fold<T>>(row: &[T]) -> T {
         }
     }
     lanes[0]
+}
+
+/// Lane i combines elements i, i + LANES, ...
+#[inline(always)]
+fn fold_lanes<T: Copy, F: Fold<T>>(row: &[T]) -> [T; LANES] {
+    let mut lanes = [F::start(); LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for chunk in whole {
+        for i in 0..LANES {
+            lanes[i] = F::join(lanes[i], chunk[i]);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = F::join(*lane, x);
+    }
+    lanes
 }
 
 /// Combines `rows` rows, `stride` apart, into `sums`, which hold the start values: in halves down to [`RUN`] rows.
@@ -308,7 +332,12 @@ per_isa! {
 }
 
 #[inline(always)]
-fn fold_run_body<I: Isa, T: Store, F: Fold<T>>(x: &[T], stride: usize, rows: usize, sums: &mut [T]) {
+fn fold_run_body<I: Isa, T: Store, F: Fold<T>>(
+    x: &[T],
+    stride: usize,
+    rows: usize,
+    sums: &mut [T],
+) {
     for row in 0..rows {
         let row = &x[row * stride..row * stride + sums.len()];
         for (sum, &x) in sums.iter_mut().zip(row) {
@@ -321,7 +350,11 @@ fn fold_run_body<I: Isa, T: Store, F: Fold<T>>(x: &[T], stride: usize, rows: usi
 /// of equals; NaN beats all numbers.
 pub(crate) fn arg_reduce(max: bool, x: FlexTensor, axis: usize) -> FlexTensor {
     let lengths = shape(&x);
-    assert!(lengths[axis] > 0, "arg{}: axis {axis} of {lengths:?} is empty", if max { "max" } else { "min" });
+    assert!(
+        lengths[axis] > 0,
+        "arg{}: axis {axis} of {lengths:?} is empty",
+        if max { "max" } else { "min" }
+    );
     match dtype(&x) {
         DType::F64 => arg_along::<f64>(max, x, axis),
         DType::F32 => arg_along::<f32>(max, x, axis),
@@ -338,26 +371,29 @@ fn arg_along<T: Store<C = T>>(max: bool, x: FlexTensor, axis: usize) -> FlexTens
     let len = std::mem::replace(&mut result[axis], 1);
     let inner: usize = result[axis + 1..].iter().product();
     let outer: usize = result[..axis].iter().product();
-    let n = x.layout().num_elements();
-    let start = x.layout().start_offset();
-    let values = &stored::<T>(&x)[start..start + n];
+    let values = span::<T>(&x);
     let mut out = output::<i64>(outer * inner);
     let room = Shared::new(out.room());
     let strips = inner.div_ceil(STRIP);
-    in_blocks(outer * strips, (Work::Heavy.block() / (len * inner.min(STRIP)).max(1)).max(1), |range| {
-        for i in range {
-            let (row, strip) = (i / strips, i % strips);
-            let columns = strip * STRIP..((strip + 1) * STRIP).min(inner);
-            let begin = row * len * inner + columns.start;
-            // SAFETY: strips do not overlap.
-            let out = unsafe { room.part(row * inner + columns.start..row * inner + columns.end) };
-            if max {
-                arg_columns::<T, Larger>(&values[begin..], inner, len, out);
-            } else {
-                arg_columns::<T, Smaller>(&values[begin..], inner, len, out);
+    in_blocks(
+        outer * strips,
+        (Work::Heavy.block() / (len * inner.min(STRIP)).max(1)).max(1),
+        |range| {
+            for i in range {
+                let (row, strip) = (i / strips, i % strips);
+                let columns = strip * STRIP..((strip + 1) * STRIP).min(inner);
+                let begin = row * len * inner + columns.start;
+                // SAFETY: strips do not overlap.
+                let out =
+                    unsafe { room.part(row * inner + columns.start..row * inner + columns.end) };
+                if max {
+                    arg_columns::<T, Larger>(&values[begin..], inner, len, out);
+                } else {
+                    arg_columns::<T, Smaller>(&values[begin..], inner, len, out);
+                }
             }
-        }
-    });
+        },
+    );
     // SAFETY: the strips cover all of it.
     unsafe { out.into_tensor(result.into(), DType::I64) }
 }

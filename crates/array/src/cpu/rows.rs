@@ -13,7 +13,7 @@ use super::parallel::{Shared, Work, in_blocks};
 use super::reduce::{Max, Sum, fold_row};
 use super::simd::{Isa, per_isa};
 use super::store::{CHUNK, Store};
-use super::tensor::{dtype, owned_mut, shape, stored};
+use super::tensor::{dtype, owned_mut, shape, span};
 use crate::DType;
 
 /// Softmax over the last axis, exp(x - m) / Σ exp(x - m) with m the largest element; or its logarithm,
@@ -53,10 +53,9 @@ fn unique<T: Store>(mut x: FlexTensor) -> FlexTensor {
     if owned_mut::<T>(&mut x).is_some() {
         return x;
     }
-    let n = x.layout().num_elements();
-    let start = x.layout().start_offset();
-    let mut out = output::<T>(n);
-    out.room().write_copy_of_slice(&stored::<T>(&x)[start..start + n]);
+    let values = span::<T>(&x);
+    let mut out = output::<T>(values.len());
+    out.room().write_copy_of_slice(values);
     // SAFETY: all elements are written.
     unsafe { out.into_tensor(x.layout().shape().clone(), dtype(&x)) }
 }
@@ -129,16 +128,20 @@ fn norm_rows<T: Real + Store>(x: FlexTensor, eps: f64) -> (FlexTensor, FlexTenso
     let lengths = shape(&x);
     let (&len, leading) = lengths.split_last().expect("layer norm: needs an axis");
     let rows: usize = leading.iter().product();
-    let start = x.layout().start_offset();
-    let values = &stored::<T>(&x)[start..start + rows * len];
+    let values = span::<T>(&x);
     let mut y = output::<T>(rows * len);
     let mut mean = output::<T>(rows);
     let mut rstd = output::<T>(rows);
-    let (ys, means, rstds) = (Shared::new(y.room()), Shared::new(mean.room()), Shared::new(rstd.room()));
+    let (ys, means, rstds) =
+        (Shared::new(y.room()), Shared::new(mean.room()), Shared::new(rstd.room()));
     in_blocks(rows, (Work::Light.block() / len.max(1)).max(1), |range| {
         // SAFETY: blocks do not overlap.
         let (y, mean, rstd) = unsafe {
-            (ys.part(range.start * len..range.end * len), means.part(range.clone()), rstds.part(range.clone()))
+            (
+                ys.part(range.start * len..range.end * len),
+                means.part(range.clone()),
+                rstds.part(range.clone()),
+            )
         };
         norm::<T>(&values[range.start * len..range.end * len], len, T::of(eps), y, mean, rstd);
     });

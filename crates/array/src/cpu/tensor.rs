@@ -20,17 +20,18 @@ pub(crate) fn stored<T: bytemuck::Pod>(x: &FlexTensor) -> &[T] {
     bytemuck::cast_slice(x.bytes())
 }
 
-/// The elements of a row-major tensor, or nothing if it is strided.
-pub(crate) fn dense<T: bytemuck::Pod>(x: &FlexTensor) -> Option<&[T]> {
-    let (start, end) = x.layout().contiguous_offsets()?;
-    Some(&stored(x)[start..end])
+/// The elements of a gapless tensor in the order of memory.
+pub(crate) fn span<T: bytemuck::Pod>(x: &FlexTensor) -> &[T] {
+    debug_assert!(gapless(x.layout()));
+    let n = x.layout().num_elements();
+    // An empty slice of an empty array may begin beyond its end.
+    if n == 0 { &[] } else { &stored(x)[x.layout().start_offset()..][..n] }
 }
 
-/// Where the elements of a tensor lie if they fill a stretch of memory without gaps in any order of axes: its first
-/// element. Such a tensor maps onto a tensor of the same layout.
-pub(crate) fn gapless(layout: &Layout) -> Option<usize> {
+/// Whether the elements of a tensor fill a stretch of memory without gaps, in any order of axes.
+pub(crate) fn gapless(layout: &Layout) -> bool {
     if layout.is_contiguous() {
-        return Some(layout.start_offset());
+        return true;
     }
     let mut axes: smallvec::SmallVec<[(isize, usize); 6]> = layout
         .strides()
@@ -43,18 +44,25 @@ pub(crate) fn gapless(layout: &Layout) -> Option<usize> {
     let mut expected = 1;
     for (stride, n) in axes {
         if stride != expected {
-            return None;
+            return false;
         }
         expected *= n as isize;
     }
-    Some(layout.start_offset())
+    true
 }
 
 /// Writable elements of a gapless tensor that nothing else refers to. Nothing where the tensor is a small part of a
 /// larger allocation, which the result would keep alive.
-pub(crate) fn owned_mut<T: bytemuck::Pod + burn_backend::Element>(x: &mut FlexTensor) -> Option<&mut [T]> {
-    let start = gapless(x.layout())?;
-    let n = x.layout().num_elements();
+pub(crate) fn owned_mut<T: bytemuck::Pod + burn_backend::Element>(
+    x: &mut FlexTensor,
+) -> Option<&mut [T]> {
+    if !gapless(x.layout()) {
+        return None;
+    }
+    let (start, n) = (x.layout().start_offset(), x.layout().num_elements());
     let stored = x.try_storage_mut::<T>()?;
+    if n == 0 {
+        return Some(&mut []);
+    }
     (n >= stored.len() / 2).then(|| &mut stored[start..start + n])
 }

@@ -6,17 +6,24 @@ mod conv;
 mod einsum;
 mod elementwise;
 mod fft;
+mod grid_sample;
 mod index;
+mod interpolate;
 mod logical;
 mod matmul;
 mod pad;
+mod pool;
 mod reduce;
+mod resample;
 mod scan;
 mod softmax;
 mod sort;
 mod view;
 
 pub use conv::Conv;
+pub use grid_sample::GridPadding;
+pub use interpolate::Interpolation;
+pub use pool::Pool;
 pub(crate) use elementwise::cast;
 pub use pad::Pad;
 

@@ -211,7 +211,7 @@ impl pulp::NullaryFnOnce for Batch<'_> {
             }),
             // 52 bits and half a step keep both ends of the unit interval out of reach.
             Sampler::Gumbel => {
-                by_word(stream, first, out, |word| -ln(-ln(unit(word, 52) + 2048.0 * ULP_64)))
+                by_word(stream, first, out, |word| -ln(-ln(unit(word, 52) + 2048.0 * ULP_64)));
             }
             Sampler::Rademacher => {
                 by_word(stream, first, out, |word| 1.0 - 2.0 * (word >> 63) as f64);
@@ -246,10 +246,7 @@ fn by_pair(stream: &Stream, first: u64, out: &mut [f64], values: impl Fn([u64; 2
     let (pairs, _) = out.as_chunks_mut::<2>();
     let [low, high] = &mut words;
     let (low, high) = (&mut low[..pairs.len()], &mut high[..pairs.len()]);
-    #[expect(
-        clippy::needless_range_loop,
-        reason = "iterators count with overflow checks, which stop the vectorisation of checked builds"
-    )]
+    // Indexed, for `enumerate` counts with an overflow check, which stops the vectorisation of checked builds.
     for i in 0..pairs.len() {
         [low[i], high[i]] = stream.block(first.wrapping_add(i as u64), 0);
     }

@@ -66,27 +66,15 @@ impl Table {
         let bytes = file::unpack(bytes, source)?;
         let expected = "a header line and at least one row";
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(DataError::EmptyFile {
-                file: source.to_string(),
-                expected,
-            });
+            return Err(DataError::EmptyFile { file: source.to_string(), expected });
         }
         let lines = Lines::read(&bytes, source, options)?;
         let columns = (0..lines.names.len())
             .map(|column| lines.column(column, source, options))
             .collect::<Result<_, _>>()?;
-        let places = lines
-            .numbers
-            .iter()
-            .map(|&line| Place::Line(line))
-            .collect();
-        RawTable {
-            source: source.to_string(),
-            names: lines.names,
-            columns,
-            places,
-        }
-        .finish(options.missing)
+        let places = lines.numbers.iter().map(|&line| Place::Line(line)).collect();
+        RawTable { source: source.to_string(), names: lines.names, columns, places }
+            .finish(options.missing)
     }
 }
 
@@ -104,16 +92,8 @@ impl Lines {
             .has_headers(false)
             .flexible(true)
             .from_reader(bytes);
-        let mut lines = Self {
-            names: Vec::new(),
-            rows: Vec::new(),
-            numbers: Vec::new(),
-        };
-        let mut counter = LineCounter {
-            bytes,
-            at: 0,
-            line: 1,
-        };
+        let mut lines = Self { names: Vec::new(), rows: Vec::new(), numbers: Vec::new() };
+        let mut counter = LineCounter { bytes, at: 0, line: 1 };
         let mut record = ByteRecord::new();
         loop {
             let start = reader.position().byte() as usize;
@@ -149,9 +129,7 @@ impl Lines {
                 self.names = row.iter().map(|name| name.trim().to_string()).collect();
                 return Ok(());
             }
-            self.names = (1..=row.len())
-                .map(|column| format!("column_{column}"))
-                .collect();
+            self.names = (1..=row.len()).map(|column| format!("column_{column}")).collect();
         }
         if row.len() != self.names.len() {
             return Err(DataError::Ragged {
@@ -199,10 +177,7 @@ impl Lines {
                 parse_cells(&cells, |row| wrong(row, "a whole number")).map(RawColumn::Integer)
             }
             Kind::Text => Ok(RawColumn::Text(
-                cells
-                    .iter()
-                    .map(|cell| cell.map(ToString::to_string))
-                    .collect(),
+                cells.iter().map(|cell| cell.map(ToString::to_string)).collect(),
             )),
         }
     }
@@ -224,11 +199,11 @@ fn parse_cells<T: std::str::FromStr>(
     cells: &[Option<&str>],
     wrong: impl Fn(usize) -> DataError,
 ) -> Result<Vec<Option<T>>, DataError> {
-    let parse = |(row, cell): (usize, &Option<&str>)| match cell {
+    let parse = |(row, cell): (usize, Option<&str>)| match cell {
         None => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| wrong(row)),
     };
-    cells.iter().enumerate().map(parse).collect()
+    cells.iter().copied().enumerate().map(parse).collect()
 }
 
 /// The narrowest kind that fits every cell present; text if none is.
@@ -259,14 +234,10 @@ struct LineCounter<'a> {
 
 impl LineCounter<'_> {
     fn line_of(&mut self, start: usize) -> u64 {
-        let blank = self.bytes[start..]
-            .iter()
-            .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let blank = self.bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
         let first = start + blank.count();
-        self.line += self.bytes[self.at..first]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count() as u64;
+        let ends = self.bytes[self.at..first].split(|&byte| byte == b'\n').count() - 1;
+        self.line += ends as u64;
         self.at = first;
         self.line
     }

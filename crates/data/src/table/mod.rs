@@ -122,17 +122,9 @@ impl Table {
             ));
         }
         let places = (1..=rows as u64).map(Place::Row).collect();
-        let (names, raw) = columns
-            .into_iter()
-            .map(|(name, column)| (name, RawColumn::from(column)))
-            .unzip();
-        RawTable {
-            source: source.into(),
-            names,
-            columns: raw,
-            places,
-        }
-        .finish(missing)
+        let (names, raw) =
+            columns.into_iter().map(|(name, column)| (name, RawColumn::from(column))).unzip();
+        RawTable { source: source.into(), names, columns: raw, places }.finish(missing)
     }
 
     /// Where the table came from, as messages name it.
@@ -168,11 +160,7 @@ impl Table {
             Column::Number(values) => Ok(values.clone()),
             Column::Integer(values) => Ok(values.iter().map(|&value| value as f64).collect()),
             Column::Text(values) => self.parse_text(index, values, "a number", |text| {
-                if text.is_empty() {
-                    Some(f64::NAN)
-                } else {
-                    text.parse().ok()
-                }
+                if text.is_empty() { Some(f64::NAN) } else { text.parse().ok() }
             }),
         }
     }
@@ -233,10 +221,7 @@ impl Table {
         }
         let values = self.integers(name)?;
         let (codes, distinct) = number_distinct(values.iter());
-        Ok((
-            codes,
-            distinct.into_iter().map(ToString::to_string).collect(),
-        ))
+        Ok((codes, distinct.into_iter().map(ToString::to_string).collect()))
     }
 
     /// Columns side by side as an f64 array `[rows, names.len()]`.
@@ -244,10 +229,8 @@ impl Table {
     /// # Errors
     /// As [`numbers`](Self::numbers), for each.
     pub fn to_array(&self, names: &[&str]) -> Result<Array, DataError> {
-        let columns: Vec<Vec<f64>> = names
-            .iter()
-            .map(|name| self.numbers(name))
-            .collect::<Result<_, _>>()?;
+        let columns: Vec<Vec<f64>> =
+            names.iter().map(|name| self.numbers(name)).collect::<Result<_, _>>()?;
         let mut values = Vec::with_capacity(self.rows() * names.len());
         for row in 0..self.rows() {
             values.extend(columns.iter().map(|column| column[row]));
@@ -263,25 +246,18 @@ impl Table {
         Self {
             source: self.source.clone(),
             names: self.names.clone(),
-            columns: self
-                .columns
-                .iter()
-                .map(|column| column.select(rows))
-                .collect(),
+            columns: self.columns.iter().map(|column| column.select(rows)).collect(),
             places: rows.iter().map(|&row| self.places[row]).collect(),
         }
     }
 
     fn index(&self, name: &str) -> Result<usize, DataError> {
-        self.names
-            .iter()
-            .position(|known| known == name)
-            .ok_or_else(|| DataError::Unknown {
-                holder: self.source.clone(),
-                kind: "column",
-                name: name.to_string(),
-                known: self.names.clone(),
-            })
+        self.names.iter().position(|known| known == name).ok_or_else(|| DataError::Unknown {
+            holder: self.source.clone(),
+            kind: "column",
+            name: name.to_string(),
+            known: self.names.clone(),
+        })
     }
 
     fn parse_text<T>(
@@ -334,10 +310,7 @@ fn number_distinct<'a, T: Ord>(
     for (rank, code) in codes.values_mut().enumerate() {
         *code = rank as i64;
     }
-    (
-        values.map(|value| codes[value]).collect(),
-        codes.into_keys().collect(),
-    )
+    (values.map(|value| codes[value]).collect(), codes.into_keys().collect())
 }
 
 /// A column as read, before the policy on missing values.
@@ -381,10 +354,7 @@ impl RawColumn {
                 Column::Integer(values.into_iter().flatten().collect())
             }
             Self::Integer(values) => Column::Number(
-                values
-                    .into_iter()
-                    .map(|value| value.map_or(f64::NAN, |v| v as f64))
-                    .collect(),
+                values.into_iter().map(|value| value.map_or(f64::NAN, |v| v as f64)).collect(),
             ),
         }
     }
@@ -423,18 +393,10 @@ impl RawTable {
             Missing::DropRows => dropped = self.drop_flaws(),
         }
         if self.places.is_empty() {
-            return Err(DataError::NoRows {
-                file: self.source,
-                dropped,
-            });
+            return Err(DataError::NoRows { file: self.source, dropped });
         }
         let columns = self.columns.into_iter().map(RawColumn::finish).collect();
-        Ok(Table {
-            source: self.source,
-            names: self.names,
-            columns,
-            places: self.places,
-        })
+        Ok(Table { source: self.source, names: self.names, columns, places: self.places })
     }
 
     fn check_names(&self) -> Result<(), DataError> {

@@ -29,15 +29,10 @@ impl Table {
         let reader = SerializedFileReader::new(file).map_err(damaged)?;
 
         let schema = reader.metadata().file_metadata().schema();
-        let names: Vec<String> = schema
-            .get_fields()
-            .iter()
-            .map(|field| field.name().to_string())
-            .collect();
-        let mut columns: Vec<RawColumn> = names
-            .iter()
-            .map(|_| RawColumn::Integer(Vec::new()))
-            .collect();
+        let names: Vec<String> =
+            schema.get_fields().iter().map(|field| field.name().to_string()).collect();
+        let mut columns: Vec<RawColumn> =
+            names.iter().map(|_| RawColumn::Integer(Vec::new())).collect();
         let mut places = Vec::new();
         for row in reader.get_row_iter(None).map_err(damaged)? {
             let row = row.map_err(damaged)?;
@@ -49,13 +44,7 @@ impl Table {
             }
             places.push(Place::Row(places.len() as u64 + 1));
         }
-        RawTable {
-            source,
-            names,
-            columns,
-            places,
-        }
-        .finish(missing)
+        RawTable { source, names, columns, places }.finish(missing)
     }
 }
 
@@ -119,9 +108,7 @@ fn push(column: &mut RawColumn, field: &Field) -> Result<(), String> {
         (RawColumn::Text(values), Cell::Null) => values.push(None),
         (RawColumn::Text(values), Cell::Text(value)) => values.push(Some(value.to_string())),
         _ => {
-            return Err(format!(
-                "`{field}` is of another type than the values above it"
-            ));
+            return Err(format!("`{field}` is of another type than the values above it"));
         }
     }
     Ok(())

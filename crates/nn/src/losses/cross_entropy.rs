@@ -194,7 +194,8 @@ mod tests {
             }
         }
         let p = Stream::new(1).normal(&[4, 3], DType::F64).softmax(1);
-        check::gradient(|x: &Array| soft_cross_entropy(x, &p, Reduction::Mean), &logits, 2).unwrap();
+        check::gradient(|x: &Array| soft_cross_entropy(x, &p, Reduction::Mean), &logits, 2)
+            .unwrap();
     }
 
     #[test]

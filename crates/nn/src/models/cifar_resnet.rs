@@ -90,7 +90,9 @@ impl CifarResNetConfig {
             layer1: stage("layer1", w, w),
             layer2: stage("layer2", w, 2 * w),
             layer3: stage("layer3", 2 * w, 4 * w),
-            linear: LinearConfig::new(4 * w, self.classes).init(head).build(&stream.child("linear")),
+            linear: LinearConfig::new(4 * w, self.classes)
+                .init(head)
+                .build(&stream.child("linear")),
         }
     }
 }
@@ -124,9 +126,7 @@ impl CifarBlock {
         if inputs == outputs {
             return x.clone();
         }
-        let half = x
-            .strided_slice(2, 0, x.dim(2), 2)
-            .strided_slice(3, 0, x.dim(3), 2);
+        let half = x.strided_slice(2, 0, x.dim(2), 2).strided_slice(3, 0, x.dim(3), 2);
         let before = (outputs - inputs) / 2;
         let channels = (before, outputs - inputs - before);
         half.pad(&[(0, 0), channels, (0, 0), (0, 0)], Pad::Constant(0.0))

@@ -184,21 +184,21 @@ mod tests {
         let model = ResNetConfig::resnet18().build(&Stream::new(0));
         let table = summary(&model);
         assert_eq!((table.parameters(), table.rows.len()), (11_689_512, 122));
-        assert_eq!(summary(&ResNetConfig::resnet50().build(&Stream::new(0))).parameters(), 25_557_032);
+        assert_eq!(
+            summary(&ResNetConfig::resnet50().build(&Stream::new(0))).parameters(),
+            25_557_032
+        );
         let names: Vec<&str> = table.rows.iter().map(|row| row.path.as_str()).collect();
-        for name in ["layer2.0.downsample.0.weight", "layer2.0.downsample.1.running_var", "fc.bias"] {
+        for name in ["layer2.0.downsample.0.weight", "layer2.0.downsample.1.running_var", "fc.bias"]
+        {
             assert!(names.contains(&name), "{name}");
         }
     }
 
     #[test]
     fn bottlenecks_fit_together() {
-        let config = ResNetConfig {
-            blocks: [1, 2, 1, 1],
-            width: 4,
-            classes: 5,
-            ..ResNetConfig::resnet50()
-        };
+        let config =
+            ResNetConfig { blocks: [1, 2, 1, 1], width: 4, classes: 5, ..ResNetConfig::resnet50() };
         let model = config.build(&Stream::new(0));
         let x = Stream::new(1).normal(&[2, 3, 32, 32], DType::F32);
         let context = Context::train(Stream::new(2));

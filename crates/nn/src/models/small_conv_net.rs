@@ -69,7 +69,11 @@ impl Default for SmallConvNetConfig {
 impl SmallConvNetConfig {
     /// Draws PyTorch's initial values. Panics on images below 4 by 4.
     pub fn build(&self, stream: &Stream) -> SmallConvNet {
-        assert!(self.size >= 4, "small_conv_net: images must be at least 4 by 4, got {}", self.size);
+        assert!(
+            self.size >= 4,
+            "small_conv_net: images must be at least 4 by 4, got {}",
+            self.size
+        );
         let [first, second] = self.widths;
         let side = self.size / 4;
         let conv = |name: &str, inputs, outputs| {

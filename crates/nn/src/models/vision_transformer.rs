@@ -230,7 +230,9 @@ mod tests {
         let table = summary(&model);
         assert_eq!(table.parameters(), 5_717_416);
         let names: Vec<&str> = table.rows.iter().map(|row| row.path.as_str()).collect();
-        for name in ["cls_token", "patch_embed.proj.weight", "blocks.11.attn.qkv.bias", "head.weight"] {
+        for name in
+            ["cls_token", "patch_embed.proj.weight", "blocks.11.attn.qkv.bias", "head.weight"]
+        {
             assert!(names.contains(&name), "{name}");
         }
     }

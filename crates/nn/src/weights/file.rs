@@ -65,10 +65,6 @@ impl WeightFile {
         }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub fn names(&self) -> Vec<String> {
         self.metadata.tensors().into_keys().collect()
     }

@@ -119,8 +119,11 @@ impl LoadOptions {
     }
 
     fn convert(&self, array: Array, leaf: &Array) -> Array {
-        let array =
-            if self.keep_dtype && leaf.dtype().is_float() { array } else { array.cast(leaf.dtype()) };
+        let array = if self.keep_dtype && leaf.dtype().is_float() {
+            array
+        } else {
+            array.cast(leaf.dtype())
+        };
         array.to_device(leaf.device())
     }
 }
@@ -189,13 +192,12 @@ impl Source {
         let mut files = Vec::new();
         let mut holders = BTreeMap::new();
         for (name, shard) in index.weight_map {
-            let number = match shards.get(&shard) {
-                Some(&number) => number,
-                None => {
-                    files.push(WeightFile::open(&beside(path, &shard)?)?);
-                    shards.insert(shard.clone(), files.len() - 1);
-                    files.len() - 1
-                }
+            let number = if let Some(&number) = shards.get(&shard) {
+                number
+            } else {
+                files.push(WeightFile::open(&beside(path, &shard)?)?);
+                shards.insert(shard.clone(), files.len() - 1);
+                files.len() - 1
             };
             if files[number].info(&name).is_none() {
                 let reason = format!("`{name}` should be in {shard}, but is not there");
@@ -262,7 +264,10 @@ mod tests {
         for cut in [bytes.len() - 5, 40, 3] {
             std::fs::write(&path, &bytes[..cut]).unwrap();
             let text = message(load_into(&path, &model(&[2, 3], 0)));
-            assert!(text.contains("truncated") && text.ends_with(&format!("it has {cut}")), "{text}");
+            assert!(
+                text.contains("truncated") && text.ends_with(&format!("it has {cut}")),
+                "{text}"
+            );
         }
         std::fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
         let text = message(load_into(&path, &model(&[2, 3], 0)));
@@ -291,7 +296,8 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         save(&path, &model(&[2, 4], 0)).unwrap();
         let text = message(load_into(&path, &model(&[2, 3], 0)));
-        let line = "mismatched: `layers.0.weight` is f32 [3, 2] in the model, f32 [4, 2] in the file";
+        let line =
+            "mismatched: `layers.0.weight` is f32 [3, 2] in the model, f32 [4, 2] in the file";
         assert!(text.contains(line), "{text}");
     }
 
@@ -317,7 +323,8 @@ mod tests {
         assert_eq!(loaded.layers[0].bias.as_ref().unwrap().to_vec::<f32>(), [1.0; 3]);
         assert_eq!((report.missing.len(), report.unexpected.len()), (1, 1));
 
-        let file: BTreeMap<String, Array> = tensors(["model.layers.0.weight", "model.layers.0.bias"]);
+        let file: BTreeMap<String, Array> =
+            tensors(["model.layers.0.weight", "model.layers.0.bias"]);
         save(&path, &file).unwrap();
         let text = message(load_into(&path, &own));
         assert!(text.contains("start with `model.`"), "{text}");

@@ -150,7 +150,8 @@ impl Ranks {
         let sums: Vec<T> = sums.into_iter().map(T::from_f64).collect();
         let gathered = wire.exchange(vec![bytemuck::cast_slice(&sums).to_vec(); size]);
         for (r, part) in gathered.iter().enumerate() {
-            values[share(values.len(), r, size)].copy_from_slice(&bytemuck::pod_collect_to_vec::<u8, T>(part));
+            let part_of = share(values.len(), r, size);
+            values[part_of].copy_from_slice(&bytemuck::pod_collect_to_vec::<u8, T>(part));
         }
     }
 

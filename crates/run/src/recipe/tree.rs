@@ -3,7 +3,7 @@
 use std::fmt;
 
 use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Value as Toml};
+use toml::Spanned;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,18 +199,6 @@ impl Node {
             Value::Table(table) => table.iter_mut().for_each(|(_, node)| node.set_origin(origin)),
             Value::List(items) => items.iter_mut().for_each(|node| node.set_origin(origin)),
             _ => {}
-        }
-    }
-
-    /// As a value of the `toml` crate, for writing.
-    pub(crate) fn to_toml(&self) -> Toml {
-        match &self.value {
-            Value::Text(value) => Toml::String(value.clone()),
-            Value::Integer(value) => Toml::Integer(*value),
-            Value::Float(value) => Toml::Float(*value),
-            Value::Boolean(value) => Toml::Boolean(*value),
-            Value::List(items) => Toml::Array(items.iter().map(Node::to_toml).collect()),
-            Value::Table(table) => Toml::Table(table.iter().map(|(key, node)| (key.clone(), node.to_toml())).collect()),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn polygamma(n: u32, x: f64) -> f64 {
 
 /// ψₙ(x) = (-1)ⁿ ψₙ(1 - x) - π dⁿ/dxⁿ cot(πx).
 fn reflected(n: u32, x: f64) -> f64 {
-    let sign = if n % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = if n.is_multiple_of(2) { 1.0 } else { -1.0 };
     let mirror = if n == 0 { digamma(1.0 - x) } else { high_order(n, 1.0 - x) };
     sign * mirror - PI * cotangent_derivative(n, x)
 }
@@ -74,10 +74,10 @@ fn digamma(x: f64) -> f64 {
     const ROOT: f64 = 1.4616321449683622;
     const ROOT_LOW: f64 = 9.549995429965697e-17;
     const SLOPE: [f64; 21] = [
-        0.9510558760318329,
+        0.951_055_876_031_833,
         -0.4236274212814572,
         0.24054248424076243,
-        -0.14840492305487952,
+        -0.148_404_923_054_879_5,
         0.0949887244564976,
         -0.06192213318921027,
         0.040760833742712534,
@@ -87,7 +87,7 @@ fn digamma(x: f64) -> f64 {
         0.007926913690867761,
         -0.005280911736330189,
         0.0035192878330421656,
-        -0.0023374991331977177,
+        -0.002_337_499_133_197_718,
         0.001555048232145563,
         -0.0010778826094466374,
         7.287107988197346e-4,
@@ -111,8 +111,12 @@ fn digamma(x: f64) -> f64 {
     }
     // ln x - 1/(2x) - Σ B₂ₖ / (2k x²ᵏ)
     let z = 1.0 / (x * x);
-    let series =
-        BERNOULLI.iter().take(8).enumerate().rev().fold(0.0, |sum, (k, b)| (sum + b / (2 * k + 2) as f64) * z);
+    let series = BERNOULLI
+        .iter()
+        .take(8)
+        .enumerate()
+        .rev()
+        .fold(0.0, |sum, (k, b)| (sum + b / (2 * k + 2) as f64) * z);
     shift + (x.ln() - 0.5 / x - series)
 }
 
