@@ -76,6 +76,9 @@ fn decompose<T: Real>(
 ) -> Result<(Vec<T>, Vec<T>), LinalgError> {
     const OPERATION: &str = "eigh";
     let n = batch.rows;
+    if n == 0 {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let mut matrix = Mat::<T>::zeros(n, n);
     matrix.copy_from_triangular_lower(batch.matrix(i));
     super::check_finite(OPERATION, &row_major(matrix.as_ref()), batch.place(i))?;

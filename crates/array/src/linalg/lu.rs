@@ -70,8 +70,8 @@ impl<T: Real> Factor<T> {
         Factor { lu, permutation, transpositions: info.transposition_count }
     }
 
-    fn pivots(&self) -> impl Iterator<Item = T> + '_ {
-        (0..self.lu.nrows()).map(|i| self.lu[(i, i)])
+    fn pivots(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.lu.nrows()).map(|i| Element::to_f64(self.lu[(i, i)]))
     }
 
     fn solve(&self, x: MatMut<'_, T>, transposed: bool, par: Par) {
@@ -87,13 +87,19 @@ impl<T: Real> Factor<T> {
         }
     }
 
+    /// The first pivot that is zero. Those after it mean nothing, and may be NaN.
+    fn zero_pivot(&self) -> Option<usize> {
+        self.pivots().position(|p| p == 0.0 || p.is_nan())
+    }
+
     /// Sign of the determinant and logarithm of its size; (0, -inf) for a singular matrix.
     fn log_determinant(&self) -> (T, T) {
-        let start = if self.transpositions % 2 == 0 { 1.0f64 } else { -1.0 };
-        let (sign, log) =
-            self.pivots().map(Element::to_f64).fold((start, 0.0), |(sign, log), p| {
-                (sign * if p == 0.0 { 0.0 } else { p.signum() }, log + p.abs().ln())
-            });
+        if self.zero_pivot().is_some() {
+            return (T::from_f64(0.0), T::from_f64(f64::NEG_INFINITY));
+        }
+        let start = if self.transpositions.is_multiple_of(2) { 1.0 } else { -1.0 };
+        let join = |(sign, log): (f64, f64), p: f64| (sign * p.signum(), log + p.abs().ln());
+        let (sign, log) = self.pivots().fold((start, 0.0), join);
         (T::from_f64(sign), T::from_f64(log))
     }
 }
@@ -111,8 +117,7 @@ impl<T: Real> Factors for Factored<T> {
     }
 
     fn zero_pivot(&self) -> Option<(usize, usize)> {
-        let zero = |f: &Factor<T>| f.pivots().position(|p| p == T::from_f64(0.0));
-        self.matrices.iter().enumerate().find_map(|(i, f)| Some((i, zero(f)?)))
+        self.matrices.iter().enumerate().find_map(|(i, f)| Some((i, f.zero_pivot()?)))
     }
 }
 

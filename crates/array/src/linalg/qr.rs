@@ -112,6 +112,9 @@ pub(super) fn sum(a: Option<Array>, b: Option<Array>) -> Option<Array> {
 
 fn factor<T: Real>(matrix: MatRef<'_, T>, par: Par) -> (Vec<T>, Vec<T>) {
     let (m, n) = matrix.shape();
+    if n == 0 {
+        return (Vec::new(), Vec::new());
+    }
     let block = recommended_block_size::<T>(m, n);
     let mut qr = matrix.to_owned();
     let mut coefficients = Mat::<T>::zeros(block, n);

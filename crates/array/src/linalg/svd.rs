@@ -122,6 +122,9 @@ fn decompose<T: Real>(batch: &Batch<T>, i: usize, par: Par) -> Result<Parts<T>, 
     batch.check_finite(OPERATION, i)?;
     let (m, n) = (batch.rows, batch.columns);
     let k = m.min(n);
+    if k == 0 {
+        return Ok(Parts::default());
+    }
     let mut u = Mat::<T>::zeros(m, k);
     let mut v = Mat::<T>::zeros(n, k);
     let mut s = Diag::<T>::zeros(k);
