@@ -127,7 +127,7 @@ pub fn quadratic(dim: usize, condition: f64) -> Problem {
     let length = axis.iter().map(|a| a * a).sum::<f64>().sqrt();
     let axis = Array::from_vec(axis, &[dim]) * (1.0 / length);
     Problem {
-        name: if condition < 1e3 { "quadratic-1e2" } else { "quadratic-1e4" },
+        name: if condition < 1e3 { "quadratic-mild" } else { "quadratic-stiff" },
         function: Box::new(move |x| {
             let d = x - 1.0;
             let along = (&axis * &d).sum_all();

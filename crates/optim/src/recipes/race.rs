@@ -155,8 +155,8 @@ const NAMES: [&str; 8] = [
     "himmelblau",
     "beale",
     "powell-singular",
-    "quadratic-1e2",
-    "quadratic-1e4",
+    "quadratic-mild",
+    "quadratic-stiff",
     "logistic-breast-cancer",
 ];
 
