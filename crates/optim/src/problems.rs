@@ -49,7 +49,7 @@ fn at(x: &Array, i: usize) -> Array {
 pub fn rosenbrock(dim: usize) -> Problem {
     assert!(dim >= 2, "rosenbrock: needs at least two dimensions, got {dim}");
     Problem {
-        name: if dim == 2 { "rosenbrock" } else { "rosenbrock-n" },
+        name: if dim == 2 { "rosenbrock" } else { "rosenbrock_n" },
         function: Box::new(move |x| {
             let (head, tail) = (x.narrow(0, 0, dim - 1), x.narrow(0, 1, dim - 1));
             ((tail - head.square()).square() * 100.0 + (1.0 - head).square()).sum_all()
@@ -102,7 +102,7 @@ pub fn beale() -> Problem {
 /// Powell's singular function, whose Hessian is singular at the minimum 0 at the origin.
 pub fn powell_singular() -> Problem {
     Problem {
-        name: "powell-singular",
+        name: "powell_singular",
         function: Box::new(|v| {
             let x = |i| at(v, i);
             (x(0) + x(1) * 10.0).square()
@@ -127,7 +127,7 @@ pub fn quadratic(dim: usize, condition: f64) -> Problem {
     let length = axis.iter().map(|a| a * a).sum::<f64>().sqrt();
     let axis = Array::from_vec(axis, &[dim]) * (1.0 / length);
     Problem {
-        name: if condition < 1e3 { "quadratic-mild" } else { "quadratic-stiff" },
+        name: if condition < 1e3 { "quadratic_mild" } else { "quadratic_stiff" },
         function: Box::new(move |x| {
             let d = x - 1.0;
             let along = (&axis * &d).sum_all();
@@ -149,7 +149,7 @@ pub fn logistic_regression(inputs: &Array, labels: &Array, l2: f64, minimum: f64
     let signed = inputs * labels.cast(DType::F64).unsqueeze(1);
     let dim = signed.dim(1);
     Problem {
-        name: "logistic-breast-cancer",
+        name: "logistic_breast_cancer",
         function: Box::new(move |w| {
             (-signed.matmul(w)).softplus().mean_all() + w.square().sum_all() * (0.5 * l2)
         }),
@@ -225,7 +225,7 @@ mod tests {
                 );
                 assert_eq!(best.stop, Stop::Converged, "{what}");
                 // The singular problem is flat: a small gradient allows a far point.
-                let near = if problem.name == "powell-singular" { 1e-1 } else { 1e-4 };
+                let near = if problem.name == "powell_singular" { 1e-1 } else { 1e-4 };
                 assert!(problem.distance(&best.x.to_vec::<f64>()) < near, "{what}: {:?}", best.x);
                 assert!(best.value - problem.minimum < 1e-6, "{what}");
             }

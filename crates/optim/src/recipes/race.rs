@@ -151,13 +151,13 @@ impl RecipeKind for Race {
 /// Names of the problems, in the table's order.
 const NAMES: [&str; 8] = [
     "rosenbrock",
-    "rosenbrock-n",
+    "rosenbrock_n",
     "himmelblau",
     "beale",
-    "powell-singular",
-    "quadratic-mild",
-    "quadratic-stiff",
-    "logistic-breast-cancer",
+    "powell_singular",
+    "quadratic_mild",
+    "quadratic_stiff",
+    "logistic_breast_cancer",
 ];
 
 /// One method on its problems, one iteration a step.
