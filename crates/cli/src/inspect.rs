@@ -14,7 +14,7 @@ pub fn compare(runs: &[PathBuf], html: Option<&Path>, json: bool) -> Result<(), 
     let folders = runs.iter().map(|run| RunFolder::open(run)).collect::<Result<Vec<_>, _>>()?;
     let comparison = Comparison::of(&folders)?;
     if let Some(path) = html {
-        fs::write(path, comparison.html()?)
+        fs::write(path, comparison.html())
             .map_err(|e| Failure::failed(format!("{} cannot be written: {e}", path.display())))?;
         tell(&format!("page  {}", path.display()));
     }

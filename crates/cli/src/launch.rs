@@ -85,7 +85,7 @@ fn figures(summary: &Summary) -> String {
     let mut text = String::new();
     let width = summary.figures.keys().map(String::len).max().unwrap_or(0);
     for (name, value) in &summary.figures {
-        let _ = writeln!(text, "{name:<width$}  {value}");
+        let _ = writeln!(text, "{name:<width$}  {}", value.0);
     }
     for claim in &summary.claims {
         let verdict = if claim.holds { "holds" } else { "FAILS" };

@@ -41,7 +41,12 @@ impl From<lisse::run::Error> for Failure {
             }
             source = cause.source();
         }
-        let code = if error.is_usage() { 2 } else { 1 };
+        use lisse::run::Error;
+        let usage = matches!(
+            error,
+            Error::Recipe(_) | Error::Claim(_) | Error::Unknown { .. } | Error::FolderExists { .. }
+        );
+        let code = if usage { 2 } else { 1 };
         Failure { message, code }
     }
 }

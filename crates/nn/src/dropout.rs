@@ -50,7 +50,7 @@ fn check_probability(probability: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lisse_array::{DType, Stream, grad};
+    use lisse_array::{DType, Stream, checkpoint, grad};
 
     #[test]
     fn zeros_have_their_share_and_the_mean_stays() {
@@ -68,6 +68,17 @@ mod tests {
     fn the_derivative_is_the_mask() {
         let x = Stream::new(1).normal(&[20], DType::F64);
         let masked = |x: &Array| dropout(x, 0.5, &Context::train(Stream::new(2)));
+        let g = grad(|x: &Array| masked(x).sum_all())(&x);
+        assert_eq!((g * &x).to_vec::<f64>(), masked(&x).to_vec::<f64>());
+    }
+
+    #[test]
+    fn a_checkpoint_repeats_the_mask_of_its_own_context() {
+        let x = Stream::new(1).normal(&[20], DType::F64);
+        let masked = |x: &Array| {
+            let own = Context::train(Stream::new(2)).child("block");
+            checkpoint(move |x: &Array| dropout(x, 0.5, &own.at(0)), x)
+        };
         let g = grad(|x: &Array| masked(x).sum_all())(&x);
         assert_eq!((g * &x).to_vec::<f64>(), masked(&x).to_vec::<f64>());
     }

@@ -6,6 +6,8 @@
 use lisse_array::{Array, DType, Stream, Tree};
 use serde::{Deserialize, Serialize};
 
+use crate::norm::signed;
+
 /// Which fan a Kaiming initialiser keeps the variance over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Tree, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -139,36 +141,14 @@ fn kaiming_std(shape: &[usize], gain: f64, fan: Fan) -> f64 {
     gain / (count as f64).sqrt()
 }
 
-/// Columns (or rows) of a normal matrix made orthonormal: uniform over such matrices.
+/// Columns (or rows) of a normal matrix made orthonormal: uniform over such matrices, since the diagonal of `R` is positive.
 fn orthogonal(stream: &Stream, shape: &[usize]) -> Array {
     let rows = shape[0];
     let columns = fans(shape).0;
-    let (long, short) = (rows.max(columns), rows.min(columns));
-    let mut vectors: Vec<Vec<f64>> = stream
-        .normal(&[short, long], DType::F64)
-        .to_vec::<f64>()
-        .chunks_exact(long)
-        .map(<[f64]>::to_vec)
-        .collect();
-    for i in 0..short {
-        let (done, rest) = vectors.split_at_mut(i);
-        // Twice is enough to be orthogonal to working precision (Giraud et al. 2005).
-        for _ in 0..2 {
-            for other in done.iter() {
-                let along = dot(&rest[0], other);
-                rest[0].iter_mut().zip(other).for_each(|(v, o)| *v -= along * o);
-            }
-        }
-        let norm = dot(&rest[0], &rest[0]).sqrt();
-        rest[0].iter_mut().for_each(|v| *v /= norm);
-    }
-    let matrix = Array::from_vec(vectors.concat(), &[short, long]).cast(DType::F32);
-    let matrix = if rows == short { matrix } else { matrix.t() };
-    matrix.reshape(&shape.iter().map(|&d| d as isize).collect::<Vec<_>>())
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+    let tall = stream.normal(&[rows.max(columns), rows.min(columns)], DType::F64);
+    let (q, _) = tall.qr().expect("normal draws are finite");
+    let matrix = if rows >= columns { q } else { q.t() };
+    matrix.cast(DType::F32).reshape(&signed(shape))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Neural networks on [`lisse_array`]: layers, losses, initialisers, weight files, ready models.
 //!
-//! A layer is a plain struct of arrays that derives [`Tree`](lisse_array::Tree), with the names PyTorch gives its
+//! A layer is a plain struct of arrays that derives [`Tree`], with the names PyTorch gives its
 //! parameters, so that a `state_dict` saved as safetensors loads by name ([`weights`]). There are no hidden parameters and
 //! no global mode: `forward` is a method on `&self`, and what differs between training and evaluation travels in a
 //! [`Context`].

@@ -78,12 +78,12 @@ impl RecurrentLayer {
     }
 
     /// The input's part of every gate at every step: one product for the whole sequence.
-    fn from_input(&self, x: &Array) -> Array {
+    fn input_gates(&self, x: &Array) -> Array {
         linear(x, &self.weight_ih, self.bias_ih.as_ref())
     }
 
     /// The state's part of every gate.
-    fn from_state(&self, h: &Array) -> Array {
+    fn state_gates(&self, h: &Array) -> Array {
         linear(h, &self.weight_hh, self.bias_hh.as_ref())
     }
 }
@@ -201,7 +201,7 @@ impl Lstm {
         let (y, hidden) = run(&self.stack, x, self.dropout, context, |layer, i, x| {
             let mut h = start.hidden.index(0, i);
             let mut c = start.cell.index(0, i);
-            let hs = steps(&layer.from_input(x), |gates| {
+            let hs = steps(&layer.input_gates(x), |gates| {
                 (h, c) = lstm_step(layer, gates, &h, &c);
                 h.clone()
             });
@@ -216,7 +216,7 @@ impl Lstm {
 /// `c' = f c + i g`, `h' = o tanh(c')`
 fn lstm_step(layer: &RecurrentLayer, from_input: &Array, h: &Array, c: &Array) -> (Array, Array) {
     let n = layer.hidden();
-    let gates = from_input + layer.from_state(h);
+    let gates = from_input + layer.state_gates(h);
     let gate = |i: usize| gates.narrow(-1, i * n, n);
     let c = gate(1).sigmoid() * c + gate(0).sigmoid() * gate(2).tanh();
     (gate(3).sigmoid() * c.tanh(), c)
@@ -231,7 +231,7 @@ impl Gru {
         let start = state.cloned().unwrap_or(zeros);
         run(&self.stack, x, self.dropout, context, |layer, i, x| {
             let mut h = start.index(0, i);
-            steps(&layer.from_input(x), |gates| {
+            steps(&layer.input_gates(x), |gates| {
                 h = gru_step(layer, gates, &h);
                 h.clone()
             })
@@ -242,7 +242,7 @@ impl Gru {
 /// `h' = (1 - z) tanh(n_x + r n_h) + z h`
 fn gru_step(layer: &RecurrentLayer, from_input: &Array, h: &Array) -> Array {
     let n = layer.hidden();
-    let from_state = layer.from_state(h);
+    let from_state = layer.state_gates(h);
     let part = |gates: &Array, i: usize| gates.narrow(-1, i * n, n);
     let reset = (part(from_input, 0) + part(&from_state, 0)).sigmoid();
     let update = (part(from_input, 1) + part(&from_state, 1)).sigmoid();

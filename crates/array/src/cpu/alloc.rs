@@ -75,12 +75,14 @@ unsafe impl Send for Buffer {}
 impl Buffer {
     fn new(bytes: usize) -> Self {
         if bytes == 0 {
-            let start = NonNull::new(std::ptr::without_provenance_mut(ALIGN_POOLED)).expect("not null");
+            let start =
+                NonNull::new(std::ptr::without_provenance_mut(ALIGN_POOLED)).expect("not null");
             return Self { start, capacity: 0 };
         }
         let capacity = if bytes < POOLED { bytes } else { class_size(class_of(bytes)) };
         if bytes >= POOLED
-            && let Some(start) = POOL.lock().unwrap_or_else(PoisonError::into_inner).take(class_of(bytes))
+            && let Some(start) =
+                POOL.lock().unwrap_or_else(PoisonError::into_inner).take(class_of(bytes))
         {
             return Self { start, capacity };
         }
@@ -120,7 +122,10 @@ impl AllocationController for Buffer {
         AllocationProperty::Other
     }
 
-    unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
+    unsafe fn memory_mut(
+        &mut self,
+        _: AccessPolicy,
+    ) -> Result<&mut [MaybeUninit<u8>], AccessError> {
         // SAFETY: the buffer owns `capacity` bytes.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.capacity) })
     }
@@ -151,7 +156,10 @@ struct Pool {
 unsafe impl Send for Pool {}
 
 static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(|| {
-    Mutex::new(Pool { free: std::iter::repeat_with(Vec::new).take(4 * usize::BITS as usize).collect(), held: 0 })
+    Mutex::new(Pool {
+        free: std::iter::repeat_with(Vec::new).take(4 * usize::BITS as usize).collect(),
+        held: 0,
+    })
 });
 
 impl Pool {
@@ -191,7 +199,9 @@ mod tests {
 
     #[test]
     fn classes_hold_what_they_are_asked_for() {
-        for bytes in (POOLED..POOLED * 9).step_by(977).chain([POOLED, POOLED + 1, 1 << 20, (1 << 20) + 1]) {
+        for bytes in
+            (POOLED..POOLED * 9).step_by(977).chain([POOLED, POOLED + 1, 1 << 20, (1 << 20) + 1])
+        {
             let size = class_size(class_of(bytes));
             assert!(size >= bytes, "{bytes} in {size}");
             assert!((size as f64) <= bytes as f64 * 1.26, "{bytes} in {size}");

@@ -78,7 +78,15 @@ impl Transposition {
             .filter(|&i| axes[i].1 != 0 && axes[i].1.abs() < source_column.abs())
             .min_by_key(|&i| axes[i].1.abs())?;
         let (rows, source_row, target_row) = axes.remove(densest);
-        Some(Self { rows, columns, source_row, source_column, target_row, others: axes, offset: walk.offset(0) })
+        Some(Self {
+            rows,
+            columns,
+            source_row,
+            source_column,
+            target_row,
+            others: axes,
+            offset: walk.offset(0),
+        })
     }
 
     fn others_len(&self) -> usize {
@@ -124,7 +132,8 @@ fn patch<S: Store>(
     let (bottom, right) = ((top + PATCH).min(swap.rows), (left + PATCH).min(swap.columns));
     for row in (top..bottom).step_by(TILE) {
         for column in (left..right).step_by(TILE) {
-            let from = source + row as isize * swap.source_row + column as isize * swap.source_column;
+            let from =
+                source + row as isize * swap.source_row + column as isize * swap.source_column;
             let to = target + row * swap.target_row + column;
             let size = (TILE.min(bottom - row), TILE.min(right - column));
             if size == (TILE, TILE) && swap.source_row == 1 {
@@ -157,7 +166,7 @@ fn piece<S: Store>(
     }
 }
 
-/// A whole tile, through registers.
+/// A whole tile, turned in a buffer between whole reads and whole writes.
 #[inline]
 fn tile<S: Store>(
     swap: &Transposition,
@@ -166,14 +175,17 @@ fn tile<S: Store>(
     from: isize,
     to: usize,
 ) {
-    let columns: [[S; TILE]; TILE] = std::array::from_fn(|c| {
-        let at = (from + c as isize * swap.source_column) as usize;
-        *stored[at..].first_chunk().expect("the layout lies within its memory")
-    });
-    for r in 0..TILE {
-        let row = columns.map(|column| column[r]);
-        let to = to + r * swap.target_row;
+    let mut turned = [[MaybeUninit::<S>::uninit(); TILE]; TILE];
+    for column in 0..TILE {
+        let at = (from + column as isize * swap.source_column) as usize;
+        let line: &[S; TILE] = stored[at..].first_chunk().expect("the layout lies within its memory");
+        for (row, &x) in turned.iter_mut().zip(line) {
+            row[column].write(x);
+        }
+    }
+    for (row, line) in turned.iter().enumerate() {
+        let to = to + row * swap.target_row;
         // SAFETY: no two tiles share a part of a row of the target.
-        unsafe { whole.part(to..to + TILE) }.write_copy_of_slice(&row);
+        unsafe { whole.part(to..to + TILE) }.copy_from_slice(line);
     }
 }

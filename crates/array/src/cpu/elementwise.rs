@@ -35,7 +35,11 @@ pub(crate) fn unary(op: Unary, x: FlexTensor) -> FlexTensor {
 
 /// `op` on two tensors of one dtype, broadcast as in numpy.
 pub(crate) fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
-    fn of_integers<T: integers::Integer + Store<C = T>>(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    fn of_integers<T: integers::Integer + Store<C = T>>(
+        op: Binary,
+        a: FlexTensor,
+        b: FlexTensor,
+    ) -> FlexTensor {
         match integers::binary_kernel::<T>(op) {
             Some(kernel) => zip::<T>(&kernel, a, b),
             None => panic!("{op:?}: not an operation on {} arrays", dtype(&a)),
@@ -189,7 +193,11 @@ fn map_in_place<S: Store>(kernel: &UnaryKernel<S::C>, x: &mut [S]) {
 }
 
 /// Applies a kernel to pairs of elements.
-pub(crate) fn zip<S: Store>(kernel: &BinaryKernel<S::C>, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+pub(crate) fn zip<S: Store>(
+    kernel: &BinaryKernel<S::C>,
+    a: FlexTensor,
+    b: FlexTensor,
+) -> FlexTensor {
     if S::SAME
         && shape(&a) == shape(&b)
         && ((a.is_contiguous() && b.is_contiguous())
@@ -210,7 +218,11 @@ fn untangled(x: FlexTensor) -> FlexTensor {
 }
 
 /// Both tensors fill memory in the same order of axes.
-fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: FlexTensor) -> FlexTensor {
+fn zip_flat<S: Store>(
+    kernel: &BinaryKernel<S::C>,
+    mut a: FlexTensor,
+    mut b: FlexTensor,
+) -> FlexTensor {
     let n = a.layout().num_elements();
     let block = kernel.work.block();
     if let Some(left) = owned_mut::<S>(&mut a) {
@@ -243,7 +255,11 @@ fn zip_flat<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: Fle
     unsafe { out.into_tensor_with(layout, dtype(&a)) }
 }
 
-fn zip_broadcast<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b: FlexTensor) -> FlexTensor {
+fn zip_broadcast<S: Store>(
+    kernel: &BinaryKernel<S::C>,
+    mut a: FlexTensor,
+    mut b: FlexTensor,
+) -> FlexTensor {
     let common = common_shape(&a, &b);
     let walk = Walk::new(&common, [a.layout(), b.layout()]);
     let block = kernel.work.block() / CHUNK;
@@ -297,7 +313,11 @@ fn zip_broadcast<S: Store>(kernel: &BinaryKernel<S::C>, mut a: FlexTensor, mut b
     unsafe { out.into_tensor(common, dtype(&a)) }
 }
 
-fn compare_with<S: Store>(kernel: CompareKernel<S::C>, a: &FlexTensor, b: &FlexTensor) -> FlexTensor {
+fn compare_with<S: Store>(
+    kernel: CompareKernel<S::C>,
+    a: &FlexTensor,
+    b: &FlexTensor,
+) -> FlexTensor {
     let common = common_shape(a, b);
     let walk = Walk::new(&common, [a.layout(), b.layout()]);
     let mut out = output::<u8>(common.num_elements());
@@ -320,7 +340,12 @@ per_isa! {
 }
 
 #[inline(always)]
-fn choose_body<I: Isa, T: bytemuck::Pod>(cond: &[u8], a: &[T], b: &[T], out: &mut [MaybeUninit<T>]) {
+fn choose_body<I: Isa, T: bytemuck::Pod>(
+    cond: &[u8],
+    a: &[T],
+    b: &[T],
+    out: &mut [MaybeUninit<T>],
+) {
     for (((&cond, &a), &b), out) in cond.iter().zip(a).zip(b).zip(out) {
         out.write(if cond != 0 { a } else { b });
     }
@@ -329,7 +354,12 @@ fn choose_body<I: Isa, T: bytemuck::Pod>(cond: &[u8], a: &[T], b: &[T], out: &mu
 fn select_with<S: Store<C = S>>(cond: &FlexTensor, a: &FlexTensor, b: &FlexTensor) -> FlexTensor {
     let of_two = common_shape(a, b);
     let Some(common) = broadcast(shape(cond), &of_two) else {
-        panic!("select: shapes do not broadcast: {:?}, {:?} and {:?}", shape(cond), shape(a), shape(b));
+        panic!(
+            "select: shapes do not broadcast: {:?}, {:?} and {:?}",
+            shape(cond),
+            shape(a),
+            shape(b)
+        );
     };
     let common = Shape::from(common.as_slice());
     let walk = Walk::new(&common, [cond.layout(), a.layout(), b.layout()]);

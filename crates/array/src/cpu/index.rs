@@ -125,11 +125,12 @@ fn start<T: Number>(base: Option<&FlexTensor>, count: usize) -> Vec<T> {
     )
 }
 
-/// Rows per task when the tasks share the `n` destinations of one outer block and each looks through all its `source`
-/// elements for its own.
-fn rows_per_thread(outer: usize, n: usize, source: usize) -> usize {
+/// Rows per task when the tasks share the `n` destination rows of one outer block and each looks through all `m` indices
+/// for its own. Short rows are not worth the search.
+fn rows_per_thread(outer: usize, n: usize, m: usize, inner: usize) -> usize {
     let threads = rayon::current_num_threads();
-    if source < BLOCK || outer >= threads { n } else { n.div_ceil(threads).max(1) }
+    let alone = inner < 16 || m * inner < BLOCK || outer >= threads;
+    if alone { n } else { n.div_ceil(threads).max(1) }
 }
 
 /// `out[o, index[o, j, i], i] += source[o, j, i]` on a copy of `base`, or on zeros of the given shape.
@@ -147,17 +148,13 @@ pub(crate) fn scatter_add(
     with_dtype!(dtype(&source), T => {
         let add = elements::<T>(&source);
         let mut out = start::<T>(base, outer * n * inner);
-        by_rows(&mut out, (n, inner), rows_per_thread(outer, n, m * inner), |o, first, rows| {
+        by_rows(&mut out, (n, inner), n, |o, _, rows| {
             let block = o * m * inner..(o + 1) * m * inner;
             let (index, add) = (&index[block.clone()], &add[block]);
-            let count = rows.len() / inner;
             for (ks, vs) in index.chunks_exact(inner).zip(add.chunks_exact(inner)) {
                 for (i, (&k, &v)) in ks.iter().zip(vs).enumerate() {
-                    let row = (k as usize).wrapping_sub(first);
-                    if row < count {
-                        let slot = &mut rows[row * inner + i];
-                        *slot = slot.plus(v);
-                    }
+                    let slot = &mut rows[k as usize * inner + i];
+                    *slot = slot.plus(v);
                 }
             }
         });
@@ -180,7 +177,7 @@ pub(crate) fn index_add(
     with_dtype!(dtype(&source), T => {
         let add = elements::<T>(&source);
         let mut out = start::<T>(base, outer * n * inner);
-        by_rows(&mut out, (n, inner), rows_per_thread(outer, n, m * inner), |o, first, rows| {
+        by_rows(&mut out, (n, inner), rows_per_thread(outer, n, m, inner), |o, first, rows| {
             let add = &add[o * m * inner..(o + 1) * m * inner];
             let count = rows.len() / inner;
             for (&k, vs) in index.iter().zip(add.chunks_exact(inner)) {

@@ -91,7 +91,7 @@ macro_rules! maps {
 maps! {
     Neg(_, x) = T::ZERO.minus(x);
     Abs(_, x) = if x < T::ZERO { T::ZERO.minus(x) } else { x };
-    Sign(_, x) = if x > T::ZERO { T::ONE } else if x < T::ZERO { T::ZERO.minus(T::ONE) } else { T::ZERO };
+    Sign(_, x) = truth::<T>(x > T::ZERO).minus(truth(x < T::ZERO));
     Square(_, x) = x.times(x);
     Relu(_, x) = x.max(T::ZERO);
     Same(_, x) = x;
@@ -103,6 +103,12 @@ maps! {
     MaxScalar(p, x) = x.max(p[0]);
     MinScalar(p, x) = x.min(p[0]);
     Clamp(p, x) = x.max(p[0]).min(p[1]);
+}
+
+/// One for true, zero for false.
+#[inline(always)]
+fn truth<T: Integer>(value: bool) -> T {
+    if value { T::ONE } else { T::ZERO }
 }
 
 macro_rules! zips {

@@ -76,7 +76,13 @@ pub(crate) struct BinaryKernel<T: 'static> {
 
 impl<T: bytemuck::Pod> BinaryKernel<T> {
     pub(crate) fn of<O: Zip<T>>(param: T, work: Work) -> Self {
-        Self { work, param, write: zip_into::<T, O>, left: zip_left::<T, O>, right: zip_right::<T, O> }
+        Self {
+            work,
+            param,
+            write: zip_into::<T, O>,
+            left: zip_left::<T, O>,
+            right: zip_right::<T, O>,
+        }
     }
 
     /// Writes `f(a, b)` to `out`; all of the same length.
@@ -118,7 +124,11 @@ per_isa! {
 }
 
 #[inline(always)]
-fn map_into_body<I: Isa, T: bytemuck::Pod, O: Map<T>>(p: Params<T>, x: &[T], out: &mut [MaybeUninit<T>]) {
+fn map_into_body<I: Isa, T: bytemuck::Pod, O: Map<T>>(
+    p: Params<T>,
+    x: &[T],
+    out: &mut [MaybeUninit<T>],
+) {
     for (&x, out) in x.iter().zip(out.iter_mut()) {
         out.write(O::apply::<I>(p, x));
     }
@@ -155,7 +165,12 @@ fn map_in_place_body<I: Isa, T: bytemuck::Pod, O: Map<T>>(p: Params<T>, x: &mut 
 }
 
 #[inline(always)]
-fn zip_into_body<I: Isa, T: bytemuck::Pod, O: Zip<T>>(p: T, a: &[T], b: &[T], out: &mut [MaybeUninit<T>]) {
+fn zip_into_body<I: Isa, T: bytemuck::Pod, O: Zip<T>>(
+    p: T,
+    a: &[T],
+    b: &[T],
+    out: &mut [MaybeUninit<T>],
+) {
     for ((&a, &b), out) in a.iter().zip(b).zip(out) {
         out.write(O::apply::<I>(p, a, b));
     }

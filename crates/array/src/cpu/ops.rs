@@ -280,9 +280,9 @@ pub(crate) fn unary_kernel<T: Real>(op: Unary) -> UnaryKernel<T> {
         Unary::Expm1 => k!(Expm1, Heavy),
         Unary::Ln => k!(Ln, Heavy),
         Unary::Log1p => k!(Log1p, Heavy),
-        Unary::Sqrt => k!(Sqrt, Light),
-        Unary::Recip => k!(Recip, Light),
-        Unary::Square => k!(Square, Light),
+        Unary::Sqrt | Unary::PowScalar(0.5) => k!(Sqrt, Light),
+        Unary::Recip | Unary::PowScalar(-1.0) => k!(Recip, Light),
+        Unary::Square | Unary::PowScalar(2.0) => k!(Square, Light),
         Unary::Sin => k!(Sin, Heavy),
         Unary::Cos => k!(Cos, Heavy),
         Unary::Tan => k!(Tan, Slow),
@@ -313,13 +313,12 @@ pub(crate) fn unary_kernel<T: Real>(op: Unary) -> UnaryKernel<T> {
         Unary::Clamp(low, high) => k!(Clamp, Light, low, high),
         Unary::PowScalar(0.0) => k!(One, Light),
         Unary::PowScalar(1.0) => k!(Same, Light),
-        Unary::PowScalar(2.0) => k!(Square, Light),
         Unary::PowScalar(3.0) => k!(Cube, Light),
-        Unary::PowScalar(-1.0) => k!(Recip, Light),
         Unary::PowScalar(-2.0) => k!(RecipSquare, Light),
-        Unary::PowScalar(0.5) => k!(Sqrt, Light),
         Unary::PowScalar(-0.5) => k!(RecipSqrt, Light),
-        Unary::PowScalar(s) => k!(PowScalar, if size_of::<T>() == 8 { Slow } else { Heavy }, s, 0.0),
+        Unary::PowScalar(s) => {
+            k!(PowScalar, if size_of::<T>() == 8 { Slow } else { Heavy }, s, 0.0)
+        }
     }
 }
 

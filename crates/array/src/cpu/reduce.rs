@@ -46,7 +46,9 @@ pub(crate) fn reduce(op: Reduce, x: FlexTensor, axes: &[usize]) -> FlexTensor {
     match dtype {
         DType::F64 => reduce_floats::<f64>(op, x, axes),
         DType::F32 => reduce_floats::<f32>(op, x, axes),
-        DType::F16 | DType::BF16 => cast(reduce_floats::<f32>(op, cast(x, DType::F32), axes), dtype),
+        DType::F16 | DType::BF16 => {
+            cast(reduce_floats::<f32>(op, cast(x, DType::F32), axes), dtype)
+        }
         DType::I64 => reduce_integers::<i64>(op, x, axes),
         DType::I32 => reduce_integers::<i32>(op, x, axes),
         DType::U8 | DType::Bool => reduce_integers::<u8>(op, x, axes),
@@ -190,7 +192,11 @@ fn fold_groups<T: Store, F: Fold<T>>(x: &[T], mut groups: Vec<Group>, out: &mut 
 }
 
 /// Reduces the middle axis of `[outer, len, inner]`.
-fn fold<T: Store, F: Fold<T>>(x: &[T], [outer, len, inner]: [usize; 3], out: &mut [MaybeUninit<T>]) {
+fn fold<T: Store, F: Fold<T>>(
+    x: &[T],
+    [outer, len, inner]: [usize; 3],
+    out: &mut [MaybeUninit<T>],
+) {
     if len == 0 || out.is_empty() {
         out.fill(MaybeUninit::new(F::start()));
         return;
@@ -202,7 +208,11 @@ fn fold<T: Store, F: Fold<T>>(x: &[T], [outer, len, inner]: [usize; 3], out: &mu
         let mut between = output::<T>(outer * pieces * inner);
         fold_pieces::<T, F>(x, [outer, len, inner], piece, between.room());
         // SAFETY: every piece has been written.
-        return fold::<T, F>(unsafe { between.room().assume_init_ref() }, [outer, pieces, inner], out);
+        return fold::<T, F>(
+            unsafe { between.room().assume_init_ref() },
+            [outer, pieces, inner],
+            out,
+        );
     }
     fold_pieces::<T, F>(x, [outer, len, inner], len, out);
 }
@@ -322,7 +332,12 @@ per_isa! {
 }
 
 #[inline(always)]
-fn fold_run_body<I: Isa, T: Store, F: Fold<T>>(x: &[T], stride: usize, rows: usize, sums: &mut [T]) {
+fn fold_run_body<I: Isa, T: Store, F: Fold<T>>(
+    x: &[T],
+    stride: usize,
+    rows: usize,
+    sums: &mut [T],
+) {
     for row in 0..rows {
         let row = &x[row * stride..row * stride + sums.len()];
         for (sum, &x) in sums.iter_mut().zip(row) {
@@ -335,7 +350,11 @@ fn fold_run_body<I: Isa, T: Store, F: Fold<T>>(x: &[T], stride: usize, rows: usi
 /// of equals; NaN beats all numbers.
 pub(crate) fn arg_reduce(max: bool, x: FlexTensor, axis: usize) -> FlexTensor {
     let lengths = shape(&x);
-    assert!(lengths[axis] > 0, "arg{}: axis {axis} of {lengths:?} is empty", if max { "max" } else { "min" });
+    assert!(
+        lengths[axis] > 0,
+        "arg{}: axis {axis} of {lengths:?} is empty",
+        if max { "max" } else { "min" }
+    );
     match dtype(&x) {
         DType::F64 => arg_along::<f64>(max, x, axis),
         DType::F32 => arg_along::<f32>(max, x, axis),
@@ -356,20 +375,25 @@ fn arg_along<T: Store<C = T>>(max: bool, x: FlexTensor, axis: usize) -> FlexTens
     let mut out = output::<i64>(outer * inner);
     let room = Shared::new(out.room());
     let strips = inner.div_ceil(STRIP);
-    in_blocks(outer * strips, (Work::Heavy.block() / (len * inner.min(STRIP)).max(1)).max(1), |range| {
-        for i in range {
-            let (row, strip) = (i / strips, i % strips);
-            let columns = strip * STRIP..((strip + 1) * STRIP).min(inner);
-            let begin = row * len * inner + columns.start;
-            // SAFETY: strips do not overlap.
-            let out = unsafe { room.part(row * inner + columns.start..row * inner + columns.end) };
-            if max {
-                arg_columns::<T, Larger>(&values[begin..], inner, len, out);
-            } else {
-                arg_columns::<T, Smaller>(&values[begin..], inner, len, out);
+    in_blocks(
+        outer * strips,
+        (Work::Heavy.block() / (len * inner.min(STRIP)).max(1)).max(1),
+        |range| {
+            for i in range {
+                let (row, strip) = (i / strips, i % strips);
+                let columns = strip * STRIP..((strip + 1) * STRIP).min(inner);
+                let begin = row * len * inner + columns.start;
+                // SAFETY: strips do not overlap.
+                let out =
+                    unsafe { room.part(row * inner + columns.start..row * inner + columns.end) };
+                if max {
+                    arg_columns::<T, Larger>(&values[begin..], inner, len, out);
+                } else {
+                    arg_columns::<T, Smaller>(&values[begin..], inner, len, out);
+                }
             }
-        }
-    });
+        },
+    );
     // SAFETY: the strips cover all of it.
     unsafe { out.into_tensor(result.into(), DType::I64) }
 }

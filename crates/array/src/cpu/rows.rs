@@ -132,11 +132,16 @@ fn norm_rows<T: Real + Store>(x: FlexTensor, eps: f64) -> (FlexTensor, FlexTenso
     let mut y = output::<T>(rows * len);
     let mut mean = output::<T>(rows);
     let mut rstd = output::<T>(rows);
-    let (ys, means, rstds) = (Shared::new(y.room()), Shared::new(mean.room()), Shared::new(rstd.room()));
+    let (ys, means, rstds) =
+        (Shared::new(y.room()), Shared::new(mean.room()), Shared::new(rstd.room()));
     in_blocks(rows, (Work::Light.block() / len.max(1)).max(1), |range| {
         // SAFETY: blocks do not overlap.
         let (y, mean, rstd) = unsafe {
-            (ys.part(range.start * len..range.end * len), means.part(range.clone()), rstds.part(range.clone()))
+            (
+                ys.part(range.start * len..range.end * len),
+                means.part(range.clone()),
+                rstds.part(range.clone()),
+            )
         };
         norm::<T>(&values[range.start * len..range.end * len], len, T::of(eps), y, mean, rstd);
     });

@@ -53,7 +53,9 @@ pub(crate) fn gapless(layout: &Layout) -> bool {
 
 /// Writable elements of a gapless tensor that nothing else refers to. Nothing where the tensor is a small part of a
 /// larger allocation, which the result would keep alive.
-pub(crate) fn owned_mut<T: bytemuck::Pod + burn_backend::Element>(x: &mut FlexTensor) -> Option<&mut [T]> {
+pub(crate) fn owned_mut<T: bytemuck::Pod + burn_backend::Element>(
+    x: &mut FlexTensor,
+) -> Option<&mut [T]> {
     if !gapless(x.layout()) {
         return None;
     }

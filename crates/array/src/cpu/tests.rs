@@ -35,7 +35,9 @@ fn values(x: &FlexTensor) -> Vec<f64> {
 
 /// Well mixed numbers in [-4, 4).
 fn mixed(n: usize) -> Vec<f64> {
-    (0..n as u64).map(|i| (i.wrapping_mul(0x9e3779b97f4a7c15) >> 40) as f64 / f64::from(1 << 21) - 4.0).collect()
+    (0..n as u64)
+        .map(|i| (i.wrapping_mul(0x9e3779b97f4a7c15) >> 40) as f64 / f64::from(1 << 21) - 4.0)
+        .collect()
 }
 
 /// The same elements in another layout: axes permuted in memory, reversed, a slice of something larger, or shared.
@@ -60,7 +62,8 @@ fn disguise(x: FlexTensor, how: u8) -> FlexTensor {
             let doubled: Vec<usize> = shape.iter().map(|n| 2 * n).collect();
             let mut wide = vec![77.0; doubled.iter().product()];
             let layout = Layout::contiguous(doubled.clone().into());
-            let slices: Vec<Slice> = shape.iter().map(|&n| Slice::new(1, Some(2 * n as isize), 2)).collect();
+            let slices: Vec<Slice> =
+                shape.iter().map(|&n| Slice::new(1, Some(2 * n as isize), 2)).collect();
             let view = layout.slice(&slices).0;
             for (i, v) in values(&x).into_iter().enumerate() {
                 let mut rest = i;
@@ -77,7 +80,11 @@ fn disguise(x: FlexTensor, how: u8) -> FlexTensor {
     }
 }
 
-fn naive_zip(a: &FlexTensor, b: &FlexTensor, f: impl Fn(f64, f64) -> f64) -> (Vec<usize>, Vec<f64>) {
+fn naive_zip(
+    a: &FlexTensor,
+    b: &FlexTensor,
+    f: impl Fn(f64, f64) -> f64,
+) -> (Vec<usize>, Vec<f64>) {
     let (sa, sb) = (a.layout().shape().to_vec(), b.layout().shape().to_vec());
     let common = walk::broadcast(&sa, &sb).unwrap().to_vec();
     let (va, vb) = (values(a), values(b));
@@ -283,7 +290,8 @@ fn activations_and_their_slopes_agree_with_definitions() {
     let ones = || tensor(&vec![1.0; x.len()], &[x.len()], DType::F64);
     let near = |name: &str, got: FlexTensor, f: &dyn Fn(f64) -> f64| {
         for (&x, got) in x.iter().zip(values(&got)) {
-            let close = (got - f(x)).abs() <= 1e-14 * f(x).abs().max(1.0) || (got.is_nan() && f(x).is_nan());
+            let close = (got - f(x)).abs() <= 1e-14 * f(x).abs().max(1.0)
+                || (got.is_nan() && f(x).is_nan());
             assert!(close, "{name}({x}): {got} and {}", f(x));
         }
     };
@@ -355,7 +363,10 @@ fn integers_wrap_and_divide_as_said() {
     let b = || tensor(&[2.0, 2.0, -3.0], &[3], DType::I64);
     assert_eq!(values(&binary(Binary::Div, a(), b())), [3.0, -3.0, -1.0]);
     assert_eq!(values(&binary(Binary::Rem, a(), b())), [1.0, 1.0, -1.0]);
-    assert_eq!(values(&binary(Binary::Pow, a(), tensor(&[2.0, 3.0, 0.0], &[3], DType::I64))), [49.0, -343.0, 1.0]);
+    assert_eq!(
+        values(&binary(Binary::Pow, a(), tensor(&[2.0, 3.0, 0.0], &[3], DType::I64))),
+        [49.0, -343.0, 1.0]
+    );
     assert_eq!(values(&unary(Unary::Neg, tensor(&[1.0], &[1], DType::U8))), [255.0]);
 }
 
@@ -452,10 +463,14 @@ fn updates_follow_their_equations() {
         let (want_m, want_v) = (0.9 * 0.5 + 0.1 * g, 0.99 * 0.25 + 0.01 * g * g);
         let step = 0.01 * (want_m / o.correction1) / ((want_v / o.correction2).sqrt() + 1e-8);
         let want = start[i] - 0.01 * 0.1 * start[i] - step;
-        assert!((p[i] - want).abs() < 1e-14 && (m[i] - want_m).abs() < 1e-14 && (v[i] - want_v).abs() < 1e-14);
+        assert!(
+            (p[i] - want).abs() < 1e-14
+                && (m[i] - want_m).abs() < 1e-14
+                && (v[i] - want_v).abs() < 1e-14
+        );
     }
     let (mut p, mut u) = (start.clone(), vec![0.5; n]);
-    let o = Momentum { rate: 0.1, momentum: 0.9, gain: 1.0, decay: 0.0, nesterov: true };
+    let o = Momentum { rate: 0.1, keep: 0.9, gain: 1.0, decay: 0.0, nesterov: true };
     momentum_update(&mut p, &mut u, &g, o);
     for i in 0..n {
         let velocity = 0.9 * 0.5 + g[i];
@@ -473,7 +488,12 @@ fn a_bit_of_everything() -> Vec<Vec<f64>> {
     let bias = || tensor(&mixed(640), &[640], DType::F32);
     let mut p: Vec<f32> = mixed(n).iter().map(|&v| v as f32).collect();
     let (mut u, g) = (p.clone(), p.clone());
-    momentum_update(&mut p, &mut u, &g, Momentum { rate: 0.1, momentum: 0.9, gain: 1.0, decay: 0.0, nesterov: false });
+    momentum_update(
+        &mut p,
+        &mut u,
+        &g,
+        Momentum { rate: 0.1, keep: 0.9, gain: 1.0, decay: 0.0, nesterov: false },
+    );
     vec![
         values(&unary(Unary::Exp, x())),
         values(&unary(Unary::Sin, unary(Unary::MulScalar(1e6), x()))),
@@ -495,7 +515,11 @@ fn a_bit_of_everything() -> Vec<Vec<f64>> {
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let with = |threads: usize| {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(a_bit_of_everything)
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(a_bit_of_everything)
     };
     let bits = |all: Vec<Vec<f64>>| all.into_iter().flatten().map(f64::to_bits).collect::<Vec<_>>();
     let alone = bits(with(1));

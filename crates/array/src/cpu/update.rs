@@ -23,13 +23,20 @@ pub(crate) struct Adam<T> {
 }
 
 /// m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²; p ← p - rate (m / c₁) / (sqrt(v / c₂) + eps), after the decays.
-pub(crate) fn adam_update<T: Real>(p: &mut [T], m: &mut [T], v: &mut [T], g: &[T], options: Adam<T>) {
+pub(crate) fn adam_update<T: Real>(
+    p: &mut [T],
+    m: &mut [T],
+    v: &mut [T],
+    g: &[T],
+    options: Adam<T>,
+) {
     assert!(p.len() == g.len() && m.len() == g.len() && v.len() == g.len(), "adam: lengths differ");
     let n = g.len();
     let (p, m, v) = (Shared::new(p), Shared::new(m), Shared::new(v));
     in_blocks(n, Work::Light.block(), |range| {
         // SAFETY: blocks do not overlap.
-        let (p, m, v) = unsafe { (p.part(range.clone()), m.part(range.clone()), v.part(range.clone())) };
+        let (p, m, v) =
+            unsafe { (p.part(range.clone()), m.part(range.clone()), v.part(range.clone())) };
         adam(p, m, v, &g[range], options);
     });
 }
@@ -40,7 +47,7 @@ pub(crate) struct Momentum<T> {
     /// Step size.
     pub rate: T,
     /// μ, how much of the velocity stays.
-    pub momentum: T,
+    pub keep: T,
     /// 1 - dampening.
     pub gain: T,
     /// λ of the decay that is added to the gradient, g ← g + λ p.
@@ -88,8 +95,8 @@ per_isa! {
 fn momentum_body<I: Isa, T: Real>(p: &mut [T], u: &mut [T], g: &[T], o: Momentum<T>) {
     for ((p, u), &g) in p.iter_mut().zip(u).zip(g) {
         let g = o.decay.fma::<I>(*p, g);
-        *u = o.momentum.fma::<I>(*u, o.gain * g);
-        let step = if o.nesterov { o.momentum.fma::<I>(*u, g) } else { *u };
+        *u = o.keep.fma::<I>(*u, o.gain * g);
+        let step = if o.nesterov { o.keep.fma::<I>(*u, g) } else { *u };
         *p = *p - o.rate * step;
     }
 }

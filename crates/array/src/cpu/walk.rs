@@ -13,7 +13,8 @@ type Axes<T> = SmallVec<[T; 6]>;
 /// The shape that `a` and `b` broadcast to, as in numpy: aligned at the last axis, lengths equal or one of them 1.
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Axes<usize>> {
     let rank = a.len().max(b.len());
-    let length = |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
+    let length =
+        |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
     (0..rank)
         .map(|i| match (length(a, i), length(b, i)) {
             (m, n) if m == n => Some(m),
@@ -73,7 +74,11 @@ impl<const K: usize> Walk<K> {
 
     fn push(&mut self, length: usize, strides: [isize; K]) {
         let merges = self.shape.last().is_some()
-            && self.strides.iter().zip(&strides).all(|(own, &s)| own.last() == Some(&(s * length as isize)));
+            && self
+                .strides
+                .iter()
+                .zip(&strides)
+                .all(|(own, &s)| own.last() == Some(&(s * length as isize)));
         if merges {
             *self.shape.last_mut().expect("not empty") *= length;
             for (own, s) in self.strides.iter_mut().zip(strides) {
@@ -187,7 +192,13 @@ enum Held {
 impl<'a, S: Store> Source<'a, S> {
     /// A source of `operand`, whose memory is `stored`.
     pub(crate) fn new(stored: &'a [S], operand: usize) -> Self {
-        Self { stored, operand, buffer: [MaybeUninit::uninit(); CHUNK], ready: 0, held: Held::Nothing }
+        Self {
+            stored,
+            operand,
+            buffer: [MaybeUninit::uninit(); CHUNK],
+            ready: 0,
+            held: Held::Nothing,
+        }
     }
 
     /// The elements of `chunk`.
@@ -207,7 +218,10 @@ impl<'a, S: Store> Source<'a, S> {
             self.fill(walk.row_offset(self.operand, 0), chunk.size());
         } else if chunk.rows == 1 && inner == 0 {
             self.fill(walk.row_offset(self.operand, chunk.row), chunk.len);
-        } else if !(repeats && chunk.start == 0 && matches!(self.held, Held::Rows(n) if n >= chunk.size())) {
+        } else if !(repeats
+            && chunk.start == 0
+            && matches!(self.held, Held::Rows(n) if n >= chunk.size()))
+        {
             self.gather(walk, chunk, inner);
             // Only whole rows are held, and only where every row is the same.
             let whole = chunk.start == 0 && chunk.len == walk.row_len();

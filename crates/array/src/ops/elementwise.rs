@@ -130,7 +130,7 @@ unary_methods! {
     /// `ln(1 + e^x)`, without overflow
     softplus, Unary::Softplus, Rule::Input(|x, ct| fused(Binary::SoftplusGrad, x, ct, |x, ct| ct * x.sigmoid()));
     /// `max(x, 0)`, with derivative 0 at 0
-    relu, Unary::Relu, Rule::Input(|x, ct| fused(Binary::ReluGrad, x, ct, |x, ct| ct * x.step()));
+    relu, Unary::Relu, Rule::Output(|y, ct| fused(Binary::ReluGrad, y, ct, |y, ct| ct * y.step()));
     /// `x Phi(x)` with the normal distribution function
     gelu, Unary::GeluErf, Rule::Input(|x, ct| fused(Binary::GeluErfGrad, x, ct, |x, ct| ct * gelu_slope(x)));
     /// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, the approximation of GPT-2

@@ -366,13 +366,13 @@ mod tests {
         let k = indices(&(0..m as i64).map(|i| i * i % n as i64).collect::<Vec<_>>(), &[m]);
         let source = (0..m).map(|i| (i as f32 * 0.1).sin() * 1e3).collect::<Vec<_>>();
         let source = Array::from_vec(source, &[m]);
-        let wide = source.unsqueeze(1).expand(&[m, 3]);
+        let wide = source.unsqueeze(1).expand(&[m, 20]);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let zeros = Array::zeros(&[n], DType::F32);
                 let scattered = zeros.scatter_add(0, &k, &source).to_vec::<f32>();
-                let added = Array::zeros(&[n, 3], DType::F32).index_add(0, &k, &wide);
+                let added = Array::zeros(&[n, 20], DType::F32).index_add(0, &k, &wide);
                 (scattered, added.to_vec::<f32>())
             })
         };

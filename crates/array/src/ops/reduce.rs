@@ -48,7 +48,7 @@ impl Array {
         })
     }
 
-    /// Product over axes. The derivative is exact also where elements are zero, to second order for one zero per product.
+    /// Product over axes. The derivative is exact at every order also where elements are zero.
     fn prod_axes(&self, axes: &[usize]) -> Array {
         let value = run(Reduce::Prod, self, axes);
         if !self.is_tracked() {

@@ -186,7 +186,9 @@ mod tests {
         check::gradient(|x: &Array| x.cumprod(0).sin(), &sample(&[4, 2]), 2).unwrap();
         for zeros in [vec![1], vec![0, 2], vec![0, 1, 2, 3]] {
             let mut values = vec![0.7f64, -1.3, 0.4, 1.9];
-            zeros.iter().for_each(|&i| values[i] = 0.0);
+            for i in zeros {
+                values[i] = 0.0;
+            }
             let x = Array::from_vec(values, &[4]);
             check::gradient(|x: &Array| x.cumprod(0).sin(), &x, 3).unwrap();
             check::gradient(|x: &Array| x.prod_all(), &x, 4).unwrap();

@@ -1,11 +1,15 @@
 //! Softmax, its logarithm, and layer normalisation.
 
-use crate::Array;
-use crate::shape;
+use crate::storage::Storage;
+use crate::{Array, cpu, shape};
 use crate::tape::derive_joint;
 
-/// The untracked softmax of an untracked array, or its logarithm.
+/// The untracked softmax of an untracked array, or its logarithm: in one pass over the last axis on the processor.
 fn softmax_value(x: &Array, axis: isize, log: bool) -> Array {
+    let last = shape::axis("softmax", axis, x.shape()) + 1 == x.rank();
+    if let (true, Storage::Cpu(t)) = (last, x.storage()) {
+        return Array::from_cpu(cpu::softmax_last(t.clone(), log));
+    }
     let shifted = x - x.max_keep(&[axis]);
     if log {
         let total = shifted.exp().sum_keep(&[axis]).ln();
@@ -18,6 +22,14 @@ fn softmax_value(x: &Array, axis: isize, log: bool) -> Array {
 
 /// The untracked normalised array and the reciprocal standard deviation of an untracked array, over the last axis.
 fn normalised_value(x: &Array, eps: f64) -> (Array, Array) {
+    if let Storage::Cpu(t) = x.storage() {
+        let (y, _, scale) = cpu::layer_norm_last(t.clone(), eps);
+        return (Array::from_cpu(y), Array::from_cpu(scale));
+    }
+    normalised_composed(x, eps)
+}
+
+fn normalised_composed(x: &Array, eps: f64) -> (Array, Array) {
     let centred = x - x.mean_keep(&[-1]);
     let scale = (centred.square().mean_keep(&[-1]) + eps).sqrt().recip();
     (centred * &scale, scale)

@@ -228,7 +228,8 @@ mod tests {
     fn derivatives_of_the_training_loss_to_the_second_order() {
         let tokens = Array::from_slice(&[1i64, 5, 2, 6, 0, 3], &[2, 3]);
         let next = Array::from_slice(&[5i64, 2, 4, 0, 3, 1], &[2, 3]);
-        let model = tiny().map(|leaf| leaf * 5.0 + 0.01);
+        // Larger weights than the initial ones: normalising small vectors bends too much for finite differences.
+        let model = tiny().map(|leaf| if leaf.rank() == 2 { leaf * 25.0 } else { leaf + 0.1 });
         let loss = |m: &Gpt| cross_entropy(&m.forward(&tokens, &Context::eval()).t(), &next);
         check::gradient(loss, &model, 2).unwrap();
     }

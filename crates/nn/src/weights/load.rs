@@ -192,13 +192,12 @@ impl Source {
         let mut files = Vec::new();
         let mut holders = BTreeMap::new();
         for (name, shard) in index.weight_map {
-            let number = match shards.get(&shard) {
-                Some(&number) => number,
-                None => {
-                    files.push(WeightFile::open(&beside(path, &shard)?)?);
-                    shards.insert(shard.clone(), files.len() - 1);
-                    files.len() - 1
-                }
+            let number = if let Some(&number) = shards.get(&shard) {
+                number
+            } else {
+                files.push(WeightFile::open(&beside(path, &shard)?)?);
+                shards.insert(shard.clone(), files.len() - 1);
+                files.len() - 1
             };
             if files[number].info(&name).is_none() {
                 let reason = format!("`{name}` should be in {shard}, but is not there");

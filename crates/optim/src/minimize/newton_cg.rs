@@ -75,7 +75,8 @@ impl Method for NewtonCg {
         // Shrinks the region until a step is accepted.
         for _ in 0..60 {
             let free = objective.free(&iterate.x, &iterate.gradient);
-            let x = objective.project(&(&iterate.x + self.inner(objective, iterate, &free)));
+            let step = self.inner(objective, iterate, &free);
+            let x = objective.project(&(&iterate.x + step));
             let s = &x - &iterate.x;
             let length = dot(&s, &s).sqrt();
             if length == 0.0 {

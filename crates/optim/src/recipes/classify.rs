@@ -3,7 +3,7 @@
 use lisse_array::{Array, DType, Stream, Tree, hvp, value_and_grad};
 use lisse_data::{Batches, Dataset, label_noise};
 use lisse_nn::models::{Mlp, MlpConfig, SmallConvNet, SmallConvNetConfig};
-use lisse_nn::{Context, losses};
+use lisse_nn::{Context, Model, losses};
 use lisse_run::report::{Axis, Picture};
 use lisse_run::{
     Arm, Audit, Error, Experiment, Finals, Invalid, Process, Ranks, RecipeKind, Setup, Step, Stop, Watch,
@@ -95,32 +95,32 @@ pub struct SharpnessConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, Tree)]
 pub enum Network {
     /// See [`ModelConfig::Conv`].
-    #[tree(flatten)]
-    Conv(SmallConvNet),
+    Conv(#[tree(flatten)] SmallConvNet),
     /// See [`ModelConfig::Mlp`].
-    #[tree(flatten)]
-    Mlp(Mlp),
+    Mlp(#[tree(flatten)] Mlp),
 }
 
 impl Network {
     fn new(config: &ModelConfig, data: &Dataset, classes: usize, stream: Stream) -> Network {
         let shape = data.inputs.shape();
         match config {
-            ModelConfig::Conv { channels, hidden } => Network::Conv(SmallConvNet::new(
-                &SmallConvNetConfig {
-                    in_channels: shape[1],
-                    image_size: [shape[2], shape[3]],
-                    channels: *channels,
-                    hidden: *hidden,
+            ModelConfig::Conv { channels, hidden } => {
+                let config = SmallConvNetConfig {
+                    channels: shape[1],
+                    size: shape[2],
                     classes,
-                },
-                stream,
-            )),
+                    widths: *channels,
+                    hidden: *hidden,
+                    batch_norm: false,
+                    ..SmallConvNetConfig::default()
+                };
+                Network::Conv(config.build(&stream))
+            }
             ModelConfig::Mlp { hidden } => {
                 let inputs = shape[1..].iter().product();
                 let sizes: Vec<usize> =
                     std::iter::once(inputs).chain(hidden.iter().copied()).chain([classes]).collect();
-                Network::Mlp(Mlp::new(&MlpConfig { sizes, ..MlpConfig::default() }, stream))
+                Network::Mlp(MlpConfig::new(&sizes).build(&stream))
             }
         }
     }
@@ -415,8 +415,8 @@ fn conclude(
             (0..axis.len()).flat_map(|j| plane.iter().map(move |row| row[j])).collect(),
         );
         let heat = heat.value(Axis::new("training loss")).log().contours(10).mark(0.0, 0.0, "solution");
-        watch.picture(&format!("plane-{name}"), heat.into())?;
+        watch.picture(&format!("plane-{name}"), heat)?;
     }
     let caption = "Filter-normalised directions (Li et al., 2018): the same draw for every arm, scaled to its filters.";
-    watch.picture("line", lines.caption(caption).into())
+    watch.picture("line", lines.caption(caption))
 }

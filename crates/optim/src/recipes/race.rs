@@ -297,8 +297,8 @@ fn conclude(arms: &[(String, Vec<String>)], finals: &Finals<'_>, watch: &mut Wat
         }
     }
     let caption = "Values, gradients and Hessian-vector products together; a missing bar did not reach the tolerance.";
-    watch.picture("evaluations", evaluations.caption(caption).into())?;
-    watch.picture("seconds", seconds.into())?;
+    watch.picture("evaluations", evaluations.caption(caption))?;
+    watch.picture("seconds", seconds)?;
     watch.table("race", table)?;
     for name in &names {
         let axis = Axis::new("value minus minimum").log();
@@ -310,7 +310,7 @@ fn conclude(arms: &[(String, Vec<String>)], finals: &Finals<'_>, watch: &mut Wat
                 lines = lines.series(arm.as_str(), outcome.path.iter().map(|&(e, gap)| (e, gap.max(1e-16))));
             }
         }
-        watch.picture(&format!("progress-{name}"), lines.into())?;
+        watch.picture(&format!("progress-{name}"), lines)?;
     }
     Ok(())
 }

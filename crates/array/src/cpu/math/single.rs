@@ -9,7 +9,7 @@ const ROUNDER: f32 = 12582912.0;
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 /// (eʳ - 1 - r) / r² on |r| <= ln(2)/2.
-const EXPM1: [f32; 5] = [0.500_000_006, 0.166_665_42, 0.041_666_28, 0.008_366_698, 0.001_394_664_9];
+const EXPM1: [f32; 5] = [0.5, 0.166_665_42, 0.041_666_28, 0.008_366_698, 0.001_394_664_9];
 /// (2 atanh(s) - 2 s) / s in powers of s² (fdlibm).
 const LOG: [f32; 4] = [0.666_666_6, 0.400_009_72, 0.284_987_87, 0.242_790_79];
 
@@ -70,14 +70,24 @@ fn circle<I: Isa>(x: f32) -> (f64, f64, u64) {
     let sin = (z * r).fma::<I>(
         polynomial::<I, f64, 4>(
             z,
-            [-0.16666666641626524, 0.008333329385889463, -1.9839334836096632e-4, 2.718311493989822e-6],
+            [
+                -0.16666666641626524,
+                0.008333329385889463,
+                -1.9839334836096632e-4,
+                2.718311493989822e-6,
+            ],
         ),
         r,
     );
     let cos = z.fma::<I>(
         polynomial::<I, f64, 4>(
             z,
-            [-0.499999997251031, 0.04166662332373906, -0.001388676377460993, 2.4390448796277409e-5],
+            [
+                -0.499999997251031,
+                0.04166662332373906,
+                -0.001388676377460993,
+                2.439_044_879_627_741e-5,
+            ],
         ),
         1.0,
     );
@@ -180,12 +190,12 @@ impl Real for f32 {
         let near = polynomial::<I, f32, 6>(
             s,
             [
-                1.283_791_66e-1,
-                -3.761_253_36e-1,
+                1.283_791_7e-1,
+                -3.761_253_4e-1,
                 1.128_199_25e-1,
-                -2.676_813_49e-2,
-                4.991_194_23e-3,
-                -5.967_617_03e-4,
+                -2.676_813_5e-2,
+                4.991_194_2e-3,
+                -5.967_617e-4,
             ],
         )
         .fma::<I>(self, self);
@@ -193,20 +203,20 @@ impl Real for f32 {
         let exponent = polynomial::<I, f32, 7>(
             t,
             [
-                -1.287_175_12e-1,
-                -6.348_466_87e-1,
-                -1.067_778_77e-1,
-                2.425_462_19e-2,
-                -3.883_964_38e-3,
-                3.831_971_26e-4,
-                -1.728_534_70e-5,
+                -1.287_175_1e-1,
+                -6.348_467e-1,
+                -1.067_778_8e-1,
+                2.425_462_2e-2,
+                -3.883_964_4e-3,
+                3.831_971_3e-4,
+                -1.728_534_7e-5,
             ],
         );
         // The exponent lies in [-17, 0]: none of the care that `exp` takes at its limits is needed.
         let (n, r) = reduce::<I>(exponent.fma::<I>(t, -t));
         let scale = two_to(n);
         let far = (1.0 - scale) - scale * expm1_core::<I>(r);
-        if self.abs() > 0.927_734_375 { far.copysign(self) } else { near }
+        if self.abs() > 0.927_734_4 { far.copysign(self) } else { near }
     }
 
     #[inline(always)]
@@ -250,7 +260,8 @@ impl Real for f32 {
         let signed = if negative && odd { -power } else { power };
         let undefined = self < 0.0 && !whole && self != f32::NEG_INFINITY;
         let y = if undefined { f32::NAN } else { signed };
-        let unordered = (Real::is_nan(self) && exponent != 0.0) || (Real::is_nan(exponent) && self != 1.0);
+        let unordered =
+            (Real::is_nan(self) && exponent != 0.0) || (Real::is_nan(exponent) && self != 1.0);
         if unordered { f32::NAN } else { y }
     }
 

@@ -10,7 +10,8 @@ fn ulps32(got: f32, want: f64) -> f64 {
         return if same { 0.0 } else { f64::INFINITY };
     }
     let size = (want.abs() as f32).max(f32::MIN_POSITIVE);
-    (f64::from(got) - want).abs() / (f64::from(f32::from_bits(size.to_bits() + 1)) - f64::from(size))
+    (f64::from(got) - want).abs()
+        / (f64::from(f32::from_bits(size.to_bits() + 1)) - f64::from(size))
 }
 
 fn ulps64(got: f64, want: f64) -> f64 {
@@ -24,7 +25,12 @@ fn ulps64(got: f64, want: f64) -> f64 {
 
 /// The largest error over every 10007th f32, both signs, subnormal to infinite.
 fn check32(name: &str, limit: f64, f: impl Fn(f32) -> f32, want: impl Fn(f64) -> f64) {
-    for x in (0..=u32::MAX).step_by(10007).map(f32::from_bits).chain([f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0]) {
+    for x in (0..=u32::MAX).step_by(10007).map(f32::from_bits).chain([
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        0.0,
+        -0.0,
+    ]) {
         let (got, want) = (f(x), want(f64::from(x)));
         assert!(ulps32(got, want) <= limit, "{name}({x:e}): got {got:e}, want {want:e}");
     }
@@ -103,12 +109,24 @@ fn double_precision_without_fma() {
 
 #[test]
 fn signs_of_zero_are_kept() {
-    for f in [Real::expm1::<V3>, Real::log1p::<V3>, Real::tanh::<V3>, Real::sinh::<V3>, Real::erf::<V3>, Real::sin::<V3>]
-    {
+    for f in [
+        Real::expm1::<V3>,
+        Real::log1p::<V3>,
+        Real::tanh::<V3>,
+        Real::sinh::<V3>,
+        Real::erf::<V3>,
+        Real::sin::<V3>,
+    ] {
         assert!(f(-0.0f32) == 0.0 && f(-0.0f32).is_sign_negative());
     }
-    for f in [Real::expm1::<V3>, Real::log1p::<V3>, Real::tanh::<V3>, Real::sinh::<V3>, Real::erf::<V3>, Real::sin::<V3>]
-    {
+    for f in [
+        Real::expm1::<V3>,
+        Real::log1p::<V3>,
+        Real::tanh::<V3>,
+        Real::sinh::<V3>,
+        Real::erf::<V3>,
+        Real::sin::<V3>,
+    ] {
         assert!(f(-0.0f64) == 0.0 && f(-0.0f64).is_sign_negative());
     }
 }
@@ -140,7 +158,10 @@ fn powers_agree_with_the_platform() {
         for y in interesting {
             let (got, want) = (Real::pow::<V3>(x, y), f64::from(x).powf(f64::from(y)));
             assert!(ulps32(got, want) <= 0.51, "{x:e}^{y:e}: got {got:e}, want {want:e}");
-            assert!(got.is_nan() || got.is_sign_negative() == want.is_sign_negative(), "sign of {x:e}^{y:e}");
+            assert!(
+                got.is_nan() || got.is_sign_negative() == want.is_sign_negative(),
+                "sign of {x:e}^{y:e}"
+            );
         }
     }
 }
@@ -148,34 +169,37 @@ fn powers_agree_with_the_platform() {
 /// Values to 17 digits.
 const POLYGAMMA: [(u32, f64, f64); 22] = [
     (0, 0.1, -10.423754940411076),
-    (0, 1.4, -0.061384544585116237),
-    (0, 1.4616, -3.110625123034165e-5),
+    (0, 1.4, -0.06138454458511624),
+    (0, 1.4616, -3.110625123034165e-05),
     (0, -2.3, 3.3173231575618227),
-    (0, 30.0, 3.3844381326855249),
-    (0, 2.5, 0.70315664064524319),
+    (0, 30.0, 3.384438132685525),
+    (0, 2.5, 0.7031566406452432),
     (0, 1e-5, -100000.57719921567),
     (0, -100.3, 6.895643124860435),
-    (0, 1e10, 23.025850929890457),
-    (1, 0.3, 12.245364546107731),
-    (1, 2.5, 0.49035775610023486),
+    (0, 1e10, 23.025850929890456),
+    (1, 0.3, 12.245364546107732),
+    (1, 2.5, 0.49035775610023485),
     (1, -3.7, 14.84242186412428),
     (1, 1e-5, 10000000001.644908),
-    (1, 1e6, 1.0000005000001667e-6),
-    (2, 0.3, -75.272536588726039),
+    (1, 1e6, 1.0000005000001667e-06),
+    (2, 0.3, -75.27253658872604),
     (2, -1.2, 246.72729169898594),
-    (2, 12.0, -0.0075472053689989119),
+    (2, 12.0, -0.007547205368998912),
     (3, 5.0, 0.021427828192755075),
-    (3, -0.5, 193.40909103400243),
+    (3, -0.5, 193.40909103400244),
     (5, 1.0, 122.0811674381339),
-    (5, 20.0, 8.4842662061582301e-6),
-    (8, 0.7, -999512.83045709507),
+    (5, 20.0, 8.48426620615823e-06),
+    (8, 0.7, -999512.830457095),
 ];
 
 #[test]
 fn polygamma_agrees_with_known_values() {
     for (n, x, want) in POLYGAMMA {
         let got = polygamma(n, x);
-        assert!((got - want).abs() <= 1e-13 * want.abs(), "polygamma({n}, {x}): got {got:e}, want {want:e}");
+        assert!(
+            (got - want).abs() <= 1e-13 * want.abs(),
+            "polygamma({n}, {x}): got {got:e}, want {want:e}"
+        );
     }
     assert_eq!(polygamma(0, 0.0), f64::NEG_INFINITY);
     assert_eq!(polygamma(0, -0.0), f64::INFINITY);
@@ -193,10 +217,13 @@ fn lgamma_satisfies_its_recurrence_and_reflection() {
             continue;
         }
         let (a, b) = (lgamma(x + 1.0), lgamma(x) + x.abs().ln());
-        assert!((a - b).abs() <= 1e-13 * a.abs().max(x.abs().ln().abs()).max(1.0), "at {x}: {a} and {b}");
+        assert!(
+            (a - b).abs() <= 1e-13 * a.abs().max(x.abs().ln().abs()).max(1.0),
+            "at {x}: {a} and {b}"
+        );
     }
     assert_eq!(lgamma(-4.0), f64::INFINITY);
     assert_eq!(lgamma(1.0), 0.0);
     assert_eq!(lgamma(2.0), 0.0);
-    assert!((lgamma(0.5) - 0.572364942924700087).abs() < 1e-15);
+    assert!((lgamma(0.5) - 0.5723649429247001).abs() < 1e-15);
 }
