@@ -40,7 +40,9 @@ fn run(operation: &str, options: &Value, inputs: &[Array]) -> Array {
     };
     match operation {
         "conv" => x.conv(&inputs[1], &conv()),
-        "conv_transpose" => x.conv_transpose(&inputs[1], &conv(), &vec![number("output_padding"); axes]),
+        "conv_transpose" => {
+            x.conv_transpose(&inputs[1], &conv(), &vec![number("output_padding"); axes])
+        }
         "max_pool" => x.max_pool(&pool()),
         "avg_pool" => x.avg_pool(&pool(), flag("count_padding")),
         "adaptive_max_pool" => x.adaptive_max_pool(&vec![number("size"); axes]),
@@ -79,7 +81,10 @@ fn compare(dtype: DType, tolerance: f64) {
     let cases: Vec<Value> = serde_json::from_str(include_str!("golden/conv.json")).unwrap();
     for case in &cases {
         // In f32 a point may round to the other side of a pixel's edge.
-        if dtype == DType::F32 && case["options"]["method"] == "nearest" && case["operation"] == "grid_sample" {
+        if dtype == DType::F32
+            && case["options"]["method"] == "nearest"
+            && case["operation"] == "grid_sample"
+        {
             continue;
         }
         let shapes = case["inputs"].as_array().unwrap();

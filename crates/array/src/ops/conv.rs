@@ -5,6 +5,7 @@
 
 use crate::cpu::{self, Geometry};
 use crate::shape::Dims;
+use crate::storage::elements;
 use crate::tape::tracked;
 use crate::{Array, DType};
 
@@ -79,7 +80,9 @@ impl Conv {
             context()
         );
         let axes = xs.len() - 2;
-        for (name, list) in [("stride", &self.stride), ("padding", &self.padding), ("dilation", &self.dilation)] {
+        for (name, list) in
+            [("stride", &self.stride), ("padding", &self.padding), ("dilation", &self.dilation)]
+        {
             assert!(list.len() == axes, "{operation}: {name} needs {axes} entries: {}", context());
         }
         assert!(
@@ -189,7 +192,12 @@ impl Array {
     /// assert_eq!(y.shape(), [8, 4, 14, 14]);
     /// ```
     #[track_caller]
-    pub fn conv_transpose(&self, weight: &Array, options: &Conv, output_padding: &[usize]) -> Array {
+    pub fn conv_transpose(
+        &self,
+        weight: &Array,
+        options: &Conv,
+        output_padding: &[usize],
+    ) -> Array {
         options.check("conv_transpose", self, weight);
         let (ys, ws) = (self.shape(), weight.shape());
         assert!(
@@ -290,15 +298,21 @@ fn compute(map: Map, frame: &Frame, a: &Array, b: &Array) -> Array {
     }
 }
 
-fn run<T: cpu::Real>(map: Map, geometry: &Geometry, a: &Array, b: &Array, shape: &[usize]) -> Array {
+fn run<T: cpu::Real>(
+    map: Map,
+    geometry: &Geometry,
+    a: &Array,
+    b: &Array,
+    shape: &[usize],
+) -> Array {
     let kernel = match map {
         Map::Output => cpu::conv::<T>,
         Map::Input => cpu::conv_input::<T>,
         Map::Weight => cpu::conv_weight::<T>,
     };
     let (left, right) = (a.to_cpu(), b.to_cpu());
-    let values = kernel(crate::storage::elements(&left), crate::storage::elements(&right), geometry);
-    Array::from_cpu(crate::storage::raw_tensor(values, shape, T::DTYPE)).to_device(a.device())
+    Array::from_cpu(kernel(elements(&left), elements(&right), geometry, shape))
+        .to_device(a.device())
 }
 
 #[cfg(test)]
@@ -332,9 +346,12 @@ mod tests {
                     (at[a] * g.stride[a] + k[a] * g.dilation[a]) as isize - g.padding[a] as isize
                 });
                 if (0..3).all(|a| (0..g.input[a] as isize).contains(&i[a])) {
-                    let plane = image * g.groups * g.channels + filter / g.filters * g.channels + channel;
-                    let position = i.iter().zip(&g.input).fold(plane, |p, (&i, &size)| p * size + i as usize);
-                    *y += x[position] * w[filter * g.channels * g.kernel.iter().product::<usize>() + tap];
+                    let plane =
+                        image * g.groups * g.channels + filter / g.filters * g.channels + channel;
+                    let position =
+                        i.iter().zip(&g.input).fold(plane, |p, (&i, &size)| p * size + i as usize);
+                    *y += x[position]
+                        * w[filter * g.channels * g.kernel.iter().product::<usize>() + tap];
                 }
             }
         }
@@ -354,8 +371,16 @@ mod tests {
             for stride in 1..4 {
                 for padding in 0..3 {
                     for dilation in 1..3 {
-                        let options = Conv::new(2).stride(stride).padding(padding).dilation(dilation).groups(groups);
-                        cases.push((vec![2, 3 * groups, 7, 9], vec![groups * (stride + padding), 3, 3, 2], options));
+                        let options = Conv::new(2)
+                            .stride(stride)
+                            .padding(padding)
+                            .dilation(dilation)
+                            .groups(groups);
+                        cases.push((
+                            vec![2, 3 * groups, 7, 9],
+                            vec![groups * (stride + padding), 3, 3, 2],
+                            options,
+                        ));
                     }
                 }
             }
@@ -366,8 +391,13 @@ mod tests {
         cases.push((vec![2, 40, 5, 5], vec![8, 40, 1, 1], Conv::new(2)));
         cases.push((vec![20, 2, 4, 5], vec![17, 2, 3, 3], Conv::new(2).padding(1)));
         cases.push((vec![2, 2, 4, 5, 6], vec![6, 1, 2, 3, 2], Conv::new(3).padding(1).groups(2)));
-        cases.push((vec![1, 2, 5, 5, 5], vec![3, 2, 3, 3, 3], Conv::new(3).stride(2).padding(2).dilation(2)));
-        let uneven = Conv { stride: vec![1, 3], padding: vec![2, 0], dilation: vec![2, 1], groups: 2 };
+        cases.push((
+            vec![1, 2, 5, 5, 5],
+            vec![3, 2, 3, 3, 3],
+            Conv::new(3).stride(2).padding(2).dilation(2),
+        ));
+        let uneven =
+            Conv { stride: vec![1, 3], padding: vec![2, 0], dilation: vec![2, 1], groups: 2 };
         cases.push((vec![1, 4, 8, 8], vec![2, 2, 2, 2], uneven));
         cases
     }
@@ -392,7 +422,9 @@ mod tests {
             close(&y, &naive(&x, &w, &geometry));
             // <ct, conv(u, w)> = <conv_input(ct, w), u> for every u says that all elements of the transpose are right.
             let ct = sample(y.shape(), 3);
-            let (dx, dw) = grad(|(x, w): &(Array, Array)| (x.conv(w, &options) * &ct).sum_all())(&(x.clone(), w.clone()));
+            let (dx, dw) = grad(|(x, w): &(Array, Array)| (x.conv(w, &options) * &ct).sum_all())(
+                &(x.clone(), w.clone()),
+            );
             let rows = |a: &Array, basis: &dyn Fn(&Array) -> Array| -> Vec<f64> {
                 (0..a.len())
                     .map(|i| {
@@ -409,5 +441,48 @@ mod tests {
                 close(&dw, &rows(&w, &|u| x.conv(u, &options)));
             }
         }
+    }
+
+    #[test]
+    fn derivatives_to_third_order() {
+        let options = Conv::new(2).stride(2).padding(1).groups(2);
+        let pair = (sample(&[1, 2, 4, 3], 1), sample(&[4, 1, 2, 3], 2));
+        check::gradient(|(x, w): &(Array, Array)| x.conv(w, &options).sin(), &pair, 3).unwrap();
+        let pair = (sample(&[1, 4, 2, 2], 1), sample(&[4, 1, 2, 3], 2));
+        let transposed = |(x, w): &(Array, Array)| x.conv_transpose(w, &options, &[1, 0]).sin();
+        check::gradient(transposed, &pair, 3).unwrap();
+        let pair = (sample(&[2, 1, 5], 1), sample(&[2, 1, 2], 2));
+        check::gradient(
+            |(x, w): &(Array, Array)| x.conv(w, &Conv::new(1).dilation(2)).exp(),
+            &pair,
+            3,
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let (x, w) = (sample(&[9, 6, 11, 11], 1), sample(&[10, 3, 3, 3], 2));
+        let options = Conv::new(2).padding(1).groups(2);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let loss = |(x, w): &(Array, Array)| x.conv(w, &options).sin().sum_all();
+            let (dx, dw) = pool.install(|| grad(loss)(&(x.clone(), w.clone())));
+            (dx.to_vec::<f64>(), dw.to_vec::<f64>())
+        };
+        let one = run(1);
+        assert!(one == run(2) && one == run(5));
+    }
+
+    #[test]
+    #[should_panic(expected = "input [1, 3, 8, 8], weight [4, 2, 3, 3], Conv { stride: [1, 1]")]
+    fn channels_that_differ() {
+        sample(&[1, 3, 8, 8], 1).conv(&sample(&[4, 2, 3, 3], 2), &Conv::new(2));
+    }
+
+    #[test]
+    fn an_empty_batch() {
+        let y = sample(&[0, 3, 8, 8], 1).conv(&sample(&[4, 3, 3, 3], 2), &Conv::new(2));
+        assert_eq!(y.shape(), [0, 4, 6, 6]);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Array;
-use crate::ops::resample::Positions;
+use crate::cpu::Positions;
 use crate::ops::signed;
 
 /// What lies outside an image.
@@ -43,15 +43,23 @@ impl Array {
             let places = corners.iter().map(|&(x, y)| (x + dx, y + dy));
             points.read(self, places) * weight.unsqueeze(1)
         };
-        let upper = corner(0.0, 0.0, &left_part * &upper_part) + corner(1.0, 0.0, &right_part * &upper_part);
-        let lower = corner(0.0, 1.0, left_part * &lower_part) + corner(1.0, 1.0, right_part * lower_part);
+        let upper = corner(0.0, 0.0, &left_part * &upper_part)
+            + corner(1.0, 0.0, &right_part * &upper_part);
+        let lower =
+            corner(0.0, 1.0, left_part * &lower_part) + corner(1.0, 1.0, right_part * lower_part);
         upper + lower
     }
 
     /// As [`grid_sample`](Self::grid_sample), with the element nearest to each point; constant in the grid.
     #[track_caller]
-    pub fn grid_sample_nearest(&self, grid: &Array, padding: GridPadding, align_corners: bool) -> Array {
-        let points = Points::new("grid_sample_nearest", self, &grid.stop_gradient(), padding, align_corners);
+    pub fn grid_sample_nearest(
+        &self,
+        grid: &Array,
+        padding: GridPadding,
+        align_corners: bool,
+    ) -> Array {
+        let points =
+            Points::new("grid_sample_nearest", self, &grid.stop_gradient(), padding, align_corners);
         let (x, y) = (points.x.round().to_f64_vec(), points.y.round().to_f64_vec());
         points.read(self, x.into_iter().zip(y))
     }
@@ -65,10 +73,21 @@ struct Points {
 
 impl Points {
     #[track_caller]
-    fn new(operation: &str, image: &Array, grid: &Array, padding: GridPadding, align_corners: bool) -> Points {
+    fn new(
+        operation: &str,
+        image: &Array,
+        grid: &Array,
+        padding: GridPadding,
+        align_corners: bool,
+    ) -> Points {
         let (shape, at) = (image.shape(), grid.shape());
         assert!(
-            shape.len() == 4 && at.len() == 4 && at[3] == 2 && at[0] == shape[0] && shape[2] > 0 && shape[3] > 0,
+            shape.len() == 4
+                && at.len() == 4
+                && at[3] == 2
+                && at[0] == shape[0]
+                && shape[2] > 0
+                && shape[3] > 0,
             "{operation}: needs an image [batch, channels, height, width] and a grid [batch, h, w, 2], got {shape:?} and {at:?}"
         );
         assert!(
@@ -77,7 +96,8 @@ impl Points {
             image.dtype(),
             grid.dtype()
         );
-        let along = |axis: usize, size: usize| resolve(&grid.index(-1, axis), size, padding, align_corners);
+        let along =
+            |axis: usize, size: usize| resolve(&grid.index(-1, axis), size, padding, align_corners);
         Points { x: along(0, shape[3]), y: along(1, shape[2]) }
     }
 
@@ -89,8 +109,12 @@ impl Points {
             let inside = x >= 0.0 && y >= 0.0 && x < width as f64 && y < height as f64;
             if inside { (y as usize * width + x as usize) as i32 } else { -1 }
         };
-        let positions =
-            Positions { size: height * width, repeat: channels, count: h * w, list: places.map(place).collect() };
+        let positions = Positions {
+            size: height * width,
+            repeat: channels,
+            count: h * w,
+            list: places.map(place).collect(),
+        };
         image.take_at(&Arc::new(positions), &[batch, channels, h, w])
     }
 }
@@ -99,7 +123,11 @@ impl Points {
 fn resolve(at: &Array, size: usize, padding: GridPadding, align_corners: bool) -> Array {
     let at = at.reshape(&signed(&at.shape()[..3]));
     let size = size as f64;
-    let elements = if align_corners { (at + 1.0) * ((size - 1.0) / 2.0) } else { ((at + 1.0) * size - 1.0) * 0.5 };
+    let elements = if align_corners {
+        (at + 1.0) * ((size - 1.0) / 2.0)
+    } else {
+        ((at + 1.0) * size - 1.0) * 0.5
+    };
     match padding {
         GridPadding::Zeros => elements,
         GridPadding::Border => elements.clamp(0.0, size - 1.0),
@@ -120,4 +148,28 @@ fn reflect(x: &Array, low: f64, span: f64) -> Array {
     let rest = distance - &flips * span;
     let odd = &flips - (&flips * 0.5).floor() * 2.0;
     rest * (1.0 - &odd * 2.0) + odd * span + low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    #[test]
+    fn derivatives_in_image_and_grid() {
+        let image = Array::linspace(-1.0, 2.0, 24, crate::DType::F64).sin().reshape(&[1, 2, 3, 4]);
+        // No coordinate maps to a whole element, where the value has a kink.
+        let grid = Array::from_slice(
+            &[0.31f64, -0.47, 1.23, 0.11, -1.41, 0.77, 0.05, -0.9],
+            &[1, 2, 2, 2],
+        );
+        for padding in [GridPadding::Zeros, GridPadding::Border, GridPadding::Reflection] {
+            for align in [false, true] {
+                let sample = |(x, g): &(Array, Array)| x.grid_sample(g, padding, align).exp();
+                check::gradient(sample, &(image.clone(), grid.clone()), 2).unwrap();
+                let nearest = |x: &Array| x.grid_sample_nearest(&grid, padding, align).exp();
+                check::gradient(nearest, &image, 2).unwrap();
+            }
+        }
+    }
 }

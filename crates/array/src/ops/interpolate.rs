@@ -29,7 +29,12 @@ impl Array {
     /// assert_eq!(y.to_vec::<f64>(), [0.0, 0.5, 1.0]);
     /// ```
     #[track_caller]
-    pub fn interpolate(&self, sizes: &[usize], method: Interpolation, align_corners: bool) -> Array {
+    pub fn interpolate(
+        &self,
+        sizes: &[usize],
+        method: Interpolation,
+        align_corners: bool,
+    ) -> Array {
         check_images("interpolate", self, sizes.len());
         assert!(
             sizes.iter().chain(&self.shape()[2..]).all(|&s| s > 0),
@@ -73,5 +78,34 @@ fn matrix(from: usize, to: usize, method: Interpolation, align_corners: bool) ->
 fn cubic(distance: f64) -> f64 {
     const A: f64 = -0.75;
     let d = distance;
-    if d <= 1.0 { ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0 } else { ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A }
+    if d <= 1.0 {
+        ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0
+    } else {
+        ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    #[test]
+    fn derivatives_of_resizing() {
+        let x = Array::linspace(-1.0, 1.0, 24, crate::DType::F64).sin().reshape(&[1, 2, 3, 4]);
+        for method in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
+            for align in [false, true] {
+                check::gradient(|x: &Array| x.interpolate(&[5, 3], method, align).exp(), &x, 2)
+                    .unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_size_changes_nothing() {
+        let x = Array::linspace(-1.0, 1.0, 24, crate::DType::F64).reshape(&[1, 2, 3, 4]);
+        for method in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
+            assert_eq!(x.interpolate(&[3, 4], method, false).to_vec::<f64>(), x.to_vec::<f64>());
+        }
+    }
 }

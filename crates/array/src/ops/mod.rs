@@ -21,11 +21,11 @@ mod sort;
 mod view;
 
 pub use conv::Conv;
+pub(crate) use elementwise::cast;
 pub use grid_sample::GridPadding;
 pub use interpolate::Interpolation;
-pub use pool::Pool;
-pub(crate) use elementwise::cast;
 pub use pad::Pad;
+pub use pool::Pool;
 
 use crate::Array;
 use crate::shape;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::Array;
-use crate::cpu::{self, Real, Resampler, Window};
-use crate::ops::resample::{AxisMap, Positions, check_images, real_kernel};
+use crate::cpu::{self, Positions, Real, Resampler, Window};
+use crate::ops::resample::{AxisMap, check_images, real_kernel};
 use crate::shape::Dims;
-use crate::storage::{elements, raw_tensor};
+use crate::storage::elements;
 
 /// Windows that move over an input: one entry per spatial axis (1 to 3).
 ///
@@ -70,9 +70,10 @@ impl Pool {
         check_images(operation, x, self.kernel.len());
         let shape = x.shape();
         let axes = self.kernel.len();
-        let fits = [&self.stride, &self.padding, &self.dilation].iter().all(|list| list.len() == axes)
-            && self.kernel.iter().chain(&self.stride).chain(&self.dilation).all(|&v| v > 0)
-            && (0..axes).all(|i| 2 * self.padding[i] <= self.kernel[i]);
+        let fits =
+            [&self.stride, &self.padding, &self.dilation].iter().all(|list| list.len() == axes)
+                && self.kernel.iter().chain(&self.stride).chain(&self.dilation).all(|&v| v > 0)
+                && (0..axes).all(|i| 2 * self.padding[i] <= self.kernel[i]);
         assert!(
             fits,
             "{operation}: each list needs {axes} entries, at least 1 but for the padding, which is at most half the kernel: \
@@ -113,7 +114,8 @@ impl Pool {
                 let begin = i * self.stride[axis];
                 let skipped = padding.saturating_sub(begin).div_ceil(step);
                 let start = begin + skipped * step - padding;
-                let count = size.saturating_sub(start).div_ceil(step).min(self.kernel[axis] - skipped);
+                let count =
+                    size.saturating_sub(start).div_ceil(step).min(self.kernel[axis] - skipped);
                 Window { start, count, step }
             })
             .collect()
@@ -145,17 +147,23 @@ fn even_windows(size: usize, count: usize) -> Vec<Window> {
         .collect()
 }
 
-fn max_kernel<T: Real>(x: &Array, windows: &[Vec<Window>], shape: &[usize], list: &mut Vec<i32>) -> Array {
+fn max_kernel<T: Real>(
+    x: &Array,
+    windows: &[Vec<Window>],
+    shape: &[usize],
+    list: &mut Vec<i32>,
+) -> Array {
     let mut extent = [1; 3];
-    let mut lifted: [Vec<Window>; 3] = std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1 }]);
+    let mut lifted: [Vec<Window>; 3] =
+        std::array::from_fn(|_| vec![Window { start: 0, count: 1, step: 1 }]);
     let lead = 3 - windows.len();
     for (i, windows) in windows.iter().enumerate() {
         extent[lead + i] = x.shape()[i + 2];
         lifted[lead + i].clone_from(windows);
     }
-    let (values, positions) = cpu::max_pool(elements::<T>(&x.to_cpu()), extent, &lifted);
+    let (values, positions) = cpu::max_pool(elements::<T>(&x.to_cpu()), extent, &lifted, shape);
     *list = positions;
-    Array::from_cpu(raw_tensor(values, shape, T::DTYPE)).to_device(x.device())
+    Array::from_cpu(values).to_device(x.device())
 }
 
 impl Array {
@@ -170,7 +178,8 @@ impl Array {
     #[track_caller]
     pub fn max_pool(&self, pool: &Pool) -> Array {
         pool.check("max_pool", self);
-        let windows = (0..pool.kernel.len()).map(|i| pool.windows(i, self.shape()[i + 2])).collect();
+        let windows =
+            (0..pool.kernel.len()).map(|i| pool.windows(i, self.shape()[i + 2])).collect();
         self.max_windows(windows)
     }
 
@@ -178,7 +187,9 @@ impl Array {
     #[track_caller]
     pub fn adaptive_max_pool(&self, sizes: &[usize]) -> Array {
         self.check_adaptive("adaptive_max_pool", sizes);
-        self.max_windows(sizes.iter().enumerate().map(|(i, &n)| even_windows(self.shape()[i + 2], n)).collect())
+        self.max_windows(
+            sizes.iter().enumerate().map(|(i, &n)| even_windows(self.shape()[i + 2], n)).collect(),
+        )
     }
 
     fn max_windows(&self, windows: Vec<Vec<Window>>) -> Array {
@@ -212,7 +223,8 @@ impl Array {
             "avg_pool: windows must have dilation 1: input {:?}, {pool:?}",
             self.shape()
         );
-        let maps = (0..pool.kernel.len()).map(|i| pool.averages(i, self.shape()[i + 2], count_padding));
+        let maps =
+            (0..pool.kernel.len()).map(|i| pool.averages(i, self.shape()[i + 2], count_padding));
         self.along_axes(maps.collect())
     }
 
@@ -240,6 +252,63 @@ impl Array {
 
     /// Applies one matrix per spatial axis, from the first: its rows are whole and the rest has fewer elements.
     pub(super) fn along_axes(&self, maps: Vec<Resampler>) -> Array {
-        maps.into_iter().enumerate().fold(self.clone(), |x, (i, map)| x.resample(i + 2, &AxisMap::new(map), false))
+        maps.into_iter()
+            .enumerate()
+            .fold(self.clone(), |x, (i, map)| x.resample(i + 2, &AxisMap::new(map), false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    /// Distinct values far apart, so that no difference step changes which is largest.
+    fn image(shape: &[usize]) -> Array {
+        let count: usize = shape.iter().product();
+        Array::from_vec::<f64>(
+            (0..count).map(|i| (i * 7919 % 1009) as f64 / 200.0 - 2.0).collect(),
+            shape,
+        )
+    }
+
+    #[test]
+    fn derivatives_of_pooling() {
+        let pool = Pool::new(&[3, 2]).stride(2).padding(1).ceil(true);
+        let x = image(&[1, 2, 5, 6]);
+        check::gradient(|x: &Array| x.max_pool(&pool).exp(), &x, 2).unwrap();
+        check::gradient(|x: &Array| x.max_pool(&Pool::new(&[2, 2])).sin(), &x, 2).unwrap();
+        check::gradient(|x: &Array| x.adaptive_max_pool(&[2, 3]).sin(), &x, 2).unwrap();
+        check::gradient(|x: &Array| x.avg_pool(&pool, false).exp(), &x, 2).unwrap();
+        check::gradient(|x: &Array| x.adaptive_avg_pool(&[1, 4]).sin(), &x, 2).unwrap();
+    }
+
+    #[test]
+    fn ties_go_to_the_first_and_nan_wins() {
+        let x = Array::from_slice(&[1.0f32, 1.0, 1.0, 1.0, 0.0, f32::NAN, 3.0, 2.0], &[1, 2, 2, 2]);
+        let (y, pullback) = crate::vjp(|x: &Array| x.max_pool(&Pool::new(&[2, 2])), &x);
+        assert_eq!(y.to_vec::<f32>()[0], 1.0);
+        assert!(y.to_vec::<f32>()[1].is_nan());
+        assert_eq!(
+            pullback(&y.ones_like()).to_vec::<f32>(),
+            [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn half_floats_pool_like_floats() {
+        let x = image(&[1, 2, 4, 4]).cast(crate::DType::F16);
+        let y = x.max_pool(&Pool::new(&[2, 2]));
+        assert_eq!(y.dtype(), crate::DType::F16);
+        assert_eq!(
+            y.to_f64_vec(),
+            x.cast(crate::DType::F32).max_pool(&Pool::new(&[2, 2])).to_f64_vec()
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "more than the padded axis 2 of 2: input [1, 1, 2, 9]")]
+    fn a_window_larger_than_the_input() {
+        image(&[1, 1, 2, 9]).max_pool(&Pool::new(&[3, 3]));
     }
 }

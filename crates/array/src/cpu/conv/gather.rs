@@ -1,10 +1,13 @@
 //! Weighted sums of shifted planes: `target[row, p] = sum_k weight[row, k] planes[offset[k] + p]`.
 
+use burn_backend::Shape;
+use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::real::{Shared, pieces};
 use super::{Planes, Real};
+use crate::cpu::output;
 
 /// Room behind the planes, since tiles are read whole, and for a tile of results: the widest tile is 8 vectors of 64 bytes.
 const SLACK: usize = 128;
@@ -78,8 +81,15 @@ impl<T: Real> Pass<T> {
                 }
             }
         }
-        let mut pass =
-            Pass { offsets, weights, tiles: Vec::new(), segments: Vec::new(), target, block, width: vectors * lanes };
+        let mut pass = Pass {
+            offsets,
+            weights,
+            tiles: Vec::new(),
+            segments: Vec::new(),
+            target,
+            block,
+            width: vectors * lanes,
+        };
         pass.lay_tiles(planes);
         pass
     }
@@ -104,9 +114,15 @@ impl<T: Real> Pass<T> {
                     }
                     let target = self.place(d, row, from - row * pitch);
                     let spill = dense && target + self.width <= plane;
-                    self.segments.push(Segment { lane: from - first, count: to - from, target, spill });
+                    self.segments.push(Segment {
+                        lane: from - first,
+                        count: to - from,
+                        target,
+                        spill,
+                    });
                 }
-                self.tiles.push(Tile { source: base + first, segments: begin..self.segments.len() });
+                self.tiles
+                    .push(Tile { source: base + first, segments: begin..self.segments.len() });
             }
         }
     }
@@ -135,8 +151,8 @@ impl<T: Real> WithSimd for Lanes<T> {
     }
 }
 
-/// Runs passes that together write every element of the result, `[batch, groups * rows, extent]`, from a source
-/// `[batch, groups * channels, planes.extent]`.
+/// Runs passes that together write every element of the result, `[batch, groups * rows, extent]` (in the form of `shape`),
+/// from a source `[batch, groups * channels, planes.extent]`.
 pub(super) fn run<T: Real>(
     source: &[T],
     planes: &Planes,
@@ -144,12 +160,13 @@ pub(super) fn run<T: Real>(
     batch: usize,
     groups: usize,
     channels: usize,
-) -> Vec<T> {
+    shape: &[usize],
+) -> FlexTensor {
     let first = &passes[0];
     let (rows, plane) = (first.target.rows, first.plane());
     let image = channels * planes.extent.iter().product::<usize>();
-    let mut out: Vec<T> = Vec::with_capacity(batch * groups * rows * plane);
-    let target = Shared(out.as_mut_ptr());
+    let mut out = output::<T>(batch * groups * rows * plane);
+    let target = Shared(out.room().as_mut_ptr().cast::<T>());
     // With few images the rows are shared out too, at the price of filling the planes more than once.
     let splits = pieces(2).div_ceil(batch * groups).min(first.blocks());
     let share = first.blocks().div_ceil(splits);
@@ -161,15 +178,20 @@ pub(super) fn run<T: Real>(
             // SAFETY: this is the region of one image and group, of which the task alone writes the rows of its blocks.
             let target = unsafe { target.get().add(item * rows * plane) };
             let group = item % groups;
-            Arch::new().dispatch(Task { pass, group, blocks: blocks.clone(), planes: scratch, target });
+            Arch::new().dispatch(Task {
+                pass,
+                group,
+                blocks: blocks.clone(),
+                planes: scratch,
+                target,
+            });
         }
     };
     let scratch = || vec![T::ZERO; channels * planes.channel() + SLACK];
     let tasks = batch * groups * splits;
     (0..tasks).into_par_iter().for_each_init(scratch, task);
     // SAFETY: the passes wrote every element.
-    unsafe { out.set_len(batch * groups * rows * plane) };
-    out
+    unsafe { out.into_tensor(Shape::from(shape), T::DTYPE) }
 }
 
 /// Some blocks of rows of one image and group.
@@ -186,7 +208,8 @@ impl<T: Real> WithSimd for Task<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Pass { offsets, weights, tiles, target, block, .. } = self.pass;
-        let group = &weights[self.group * target.rows * offsets.len()..][..target.rows * offsets.len()];
+        let group =
+            &weights[self.group * target.rows * offsets.len()..][..target.rows * offsets.len()];
         let mut results = [T::ZERO; ROWS * SLACK + SLACK];
         for tile in tiles {
             // SAFETY: a tile begins at a position of the grid, so each tap reads within the planes or the slack behind them.

@@ -12,7 +12,10 @@ mod weight;
 
 pub(crate) use real::Real;
 
+use burn_flex::FlexTensor;
+
 use crate::shape::Dims;
+use crate::storage::raw_tensor;
 use gather::Pass;
 
 /// Sizes of a convolution, lifted to three spatial axes by leading axes of size one.
@@ -48,7 +51,9 @@ impl Geometry {
 
     /// Shapes `[batch, channels, ...]` of the input, the weight and the output, with three spatial axes each.
     pub fn shapes(&self) -> [Dims; 3] {
-        let shape = |a: usize, b: usize, rest: &[usize; 3]| [a, b, rest[0], rest[1], rest[2]].iter().copied().collect();
+        let shape = |a: usize, b: usize, rest: &[usize; 3]| {
+            [a, b, rest[0], rest[1], rest[2]].iter().copied().collect()
+        };
         [
             shape(self.batch, self.groups * self.channels, &self.input),
             shape(self.groups * self.filters, self.channels, &self.kernel),
@@ -63,7 +68,9 @@ impl Geometry {
             before: self.padding,
             phases: self.stride,
             size: std::array::from_fn(|i| {
-                let reach = (self.output[i] - 1) * self.stride[i] + (self.kernel[i] - 1) * self.dilation[i] + 1;
+                let reach = (self.output[i] - 1) * self.stride[i]
+                    + (self.kernel[i] - 1) * self.dilation[i]
+                    + 1;
                 reach.div_ceil(self.stride[i])
             }),
         }
@@ -113,7 +120,9 @@ impl Planes {
     fn position(&self, phase: [usize; 3], at: [usize; 3]) -> usize {
         let [_, ph, pw] = self.phases;
         let [_, h, w] = self.size;
-        ((phase[0] * ph + phase[1]) * pw + phase[2]) * self.plane() + (at[0] * h + at[1]) * w + at[2]
+        ((phase[0] * ph + phase[1]) * pw + phase[2]) * self.plane()
+            + (at[0] * h + at[1]) * w
+            + at[2]
     }
 
     /// Copies `count` channels of one image into the planes; margins are left as they are.
@@ -163,8 +172,9 @@ impl Planes {
     }
 }
 
-/// `y[n, o] = sum_c x[n, c] * w[o, c]` (cross-correlation), row-major operands of the shapes in [`Geometry::shapes`].
-pub(crate) fn conv<T: Real>(x: &[T], w: &[T], geometry: &Geometry) -> Vec<T> {
+/// `y[n, o] = sum_c x[n, c] * w[o, c]` (cross-correlation), row-major operands of the shapes in
+/// [`Geometry::shapes`]; the result has the form `shape`.
+pub(crate) fn conv<T: Real>(x: &[T], w: &[T], geometry: &Geometry, shape: &[usize]) -> FlexTensor {
     let planes = geometry.input_planes();
     let pass = Pass::new(
         &planes,
@@ -182,13 +192,19 @@ pub(crate) fn conv<T: Real>(x: &[T], w: &[T], geometry: &Geometry) -> Vec<T> {
             w[(group * geometry.filters + row) * taps + k]
         },
     );
-    gather::run(x, &planes, &[pass], geometry.batch, geometry.groups, geometry.channels)
+    gather::run(x, &planes, &[pass], geometry.batch, geometry.groups, geometry.channels, shape)
 }
 
 /// The transpose of [`conv`] in its first operand: from `y` to the shape of `x`.
-pub(crate) fn conv_input<T: Real>(y: &[T], w: &[T], geometry: &Geometry) -> Vec<T> {
+pub(crate) fn conv_input<T: Real>(
+    y: &[T],
+    w: &[T],
+    geometry: &Geometry,
+    shape: &[usize],
+) -> FlexTensor {
     let axes: [Vec<AxisPhase>; 3] = std::array::from_fn(|axis| axis_phases(geometry, axis));
-    let margin: [isize; 3] = std::array::from_fn(|i| axes[i].iter().map(AxisPhase::margin).max().unwrap_or(0).max(0));
+    let margin: [isize; 3] =
+        std::array::from_fn(|i| axes[i].iter().map(AxisPhase::margin).max().unwrap_or(0).max(0));
     let planes = Planes {
         extent: geometry.output,
         before: margin.map(|m| m as usize),
@@ -206,7 +222,7 @@ pub(crate) fn conv_input<T: Real>(y: &[T], w: &[T], geometry: &Geometry) -> Vec<
             }
         }
     }
-    gather::run(y, &planes, &passes, geometry.batch, geometry.groups, geometry.filters)
+    gather::run(y, &planes, &passes, geometry.batch, geometry.groups, geometry.filters, shape)
 }
 
 /// The input positions of one phase of the stride along one axis, and the taps that reach them.
@@ -237,7 +253,8 @@ fn axis_phases(geometry: &Geometry, axis: usize) -> Vec<AxisPhase> {
                 .filter(|k| k * dilation % stride == phase)
                 .map(|k| (k, ((k * dilation - phase) / stride) as isize))
                 .collect();
-            let first = (padding - phase as isize + stride as isize - 1).div_euclid(stride as isize);
+            let first =
+                (padding - phase as isize + stride as isize - 1).div_euclid(stride as isize);
             let start = (first * stride as isize + phase as isize - padding) as usize;
             AxisPhase { taps, first, count: size.saturating_sub(start).div_ceil(stride), start }
         })
@@ -245,7 +262,12 @@ fn axis_phases(geometry: &Geometry, axis: usize) -> Vec<AxisPhase> {
         .collect()
 }
 
-fn input_pass<T: Real>(w: &[T], geometry: &Geometry, planes: &Planes, axes: [&AxisPhase; 3]) -> Pass<T> {
+fn input_pass<T: Real>(
+    w: &[T],
+    geometry: &Geometry,
+    planes: &Planes,
+    axes: [&AxisPhase; 3],
+) -> Pass<T> {
     let [_, kernel_h, kernel_w] = geometry.kernel;
     let mut offsets = Vec::new();
     let mut taps = Vec::new();
@@ -254,7 +276,9 @@ fn input_pass<T: Real>(w: &[T], geometry: &Geometry, planes: &Planes, axes: [&Ax
             for &(kh, back_h) in &axes[1].taps {
                 for &(kw, back_w) in &axes[2].taps {
                     let back = [back_d, back_h, back_w];
-                    let at = std::array::from_fn(|i| (planes.before[i] as isize + axes[i].first - back[i]) as usize);
+                    let at = std::array::from_fn(|i| {
+                        (planes.before[i] as isize + axes[i].first - back[i]) as usize
+                    });
                     offsets.push(filter * planes.channel() + planes.position([0; 3], at));
                     taps.push((filter, (kd * kernel_h + kh) * kernel_w + kw));
                 }
@@ -275,6 +299,11 @@ fn input_pass<T: Real>(w: &[T], geometry: &Geometry, planes: &Planes, axes: [&Ax
 }
 
 /// The transpose of [`conv`] in its second operand: from `x` and `y` to the shape of the weight.
-pub(crate) fn conv_weight<T: Real>(x: &[T], y: &[T], geometry: &Geometry) -> Vec<T> {
-    weight::run(x, y, geometry)
+pub(crate) fn conv_weight<T: Real>(
+    x: &[T],
+    y: &[T],
+    geometry: &Geometry,
+    shape: &[usize],
+) -> FlexTensor {
+    raw_tensor(weight::run(x, y, geometry), shape, T::DTYPE)
 }

@@ -6,14 +6,24 @@ use crate::Element;
 
 /// f32 or f64 with its vector operations.
 pub(crate) trait Real:
-    Element<Raw = Self> + burn_backend::Element + bytemuck::Pod + PartialOrd + std::ops::AddAssign + std::ops::Mul<Output = Self>
+    Element<Raw = Self>
+    + burn_backend::Element
+    + bytemuck::Pod
+    + PartialOrd
+    + std::ops::AddAssign
+    + std::ops::Mul<Output = Self>
 {
     /// Zero.
     const ZERO: Self;
     /// The processor's vector of this type.
     type Vector<S: Simd>: bytemuck::Pod;
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
-    fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    fn mul_add<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
     /// Elements in a vector.
     #[inline(always)]
     fn lanes<S: Simd>() -> usize {
@@ -31,7 +41,12 @@ macro_rules! real {
                 simd.$splat(value)
             }
             #[inline(always)]
-            fn mul_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+            fn mul_add<S: Simd>(
+                simd: S,
+                a: S::$vector,
+                b: S::$vector,
+                c: S::$vector,
+            ) -> S::$vector {
                 simd.$mul_add(a, b, c)
             }
         }

@@ -97,7 +97,8 @@ pub(super) fn run<T: Real>(x: &[T], y: &[T], geometry: &Geometry) -> Vec<T> {
 fn cheaper(filters: usize, taps: usize) -> Packed {
     const COPY: usize = 24;
     let lanes = 16;
-    let cost = |packed: usize, streams: usize| packed.next_multiple_of(lanes) * streams + COPY * packed;
+    let cost =
+        |packed: usize, streams: usize| packed.next_multiple_of(lanes) * streams + COPY * packed;
     if cost(filters, taps) <= cost(taps, filters) { Packed::Filters } else { Packed::Taps }
 }
 
@@ -157,7 +158,15 @@ impl<T: Real> WithSimd for Task<'_, T> {
                     for first in (0..streams).step_by(STREAMS) {
                         let count = STREAMS.min(streams - first);
                         let sums = &mut sums[(p * streams + first) * width..][..count * width];
-                        self.multiply(simd, band, image, &planes, first..first + count, panel, sums);
+                        self.multiply(
+                            simd,
+                            band,
+                            image,
+                            &planes,
+                            first..first + count,
+                            panel,
+                            sums,
+                        );
                     }
                 }
             }
@@ -262,7 +271,9 @@ impl<T: Real> Task<'_, T> {
             for stream in 0..streams {
                 let sum = sums[(item / width * streams + stream) * width + item % width];
                 let at = match self.plan.packed {
-                    Packed::Filters => item * taps + self.streams.start * self.plan.offsets.len() + stream,
+                    Packed::Filters => {
+                        item * taps + self.streams.start * self.plan.offsets.len() + stream
+                    }
                     Packed::Taps => (self.streams.start + stream) * taps + item,
                 };
                 // SAFETY: within the group's weights, at filters and taps of this task's streams.
@@ -288,12 +299,14 @@ unsafe fn outer<S: Simd, T: Real, const R: usize>(
     let mut vectors = panel.cast::<T::Vector<S>>();
     // SAFETY: the caller's promise.
     unsafe {
-        let mut sums: [[T::Vector<S>; VECTORS]; R] =
-            std::array::from_fn(|r| std::array::from_fn(|v| rows.add(r * VECTORS + v).read_unaligned()));
+        let mut sums: [[T::Vector<S>; VECTORS]; R] = std::array::from_fn(|r| {
+            std::array::from_fn(|v| rows.add(r * VECTORS + v).read_unaligned())
+        });
         for run in runs {
             let at: [*const T; R] = std::array::from_fn(|r| streams[r].add(run.source));
             for i in 0..run.count {
-                let values: [T::Vector<S>; VECTORS] = std::array::from_fn(|v| vectors.add(v).read_unaligned());
+                let values: [T::Vector<S>; VECTORS] =
+                    std::array::from_fn(|v| vectors.add(v).read_unaligned());
                 for (sums, at) in sums.iter_mut().zip(&at) {
                     let factor = T::splat(simd, *at.add(i));
                     for (sum, &value) in sums.iter_mut().zip(&values) {
