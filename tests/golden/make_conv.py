@@ -19,7 +19,7 @@ def sample(shape, seed):
 
 
 def numbers(tensor):
-    return [round(v, 13) for v in tensor.detach().flatten().tolist()]
+    return [round(v, 12) for v in tensor.detach().flatten().tolist()]
 
 
 def case(operation, options, shapes, function):
@@ -37,7 +37,7 @@ def case(operation, options, shapes, function):
 
 
 def convolutions():
-    sizes = {1: [9], 2: [5, 6], 3: [4, 5, 4]}
+    sizes = {1: [9], 2: [5, 4], 3: [3, 4, 2]}
     kernels = {1: [3], 2: [3, 2], 3: [2, 3, 2]}
     for axes in (1, 2, 3):
         for stride, padding, dilation, groups in [(1, 0, 1, 1), (1, 1, 1, 2), (2, 1, 1, 1), (1, 2, 2, 1), (2, 1, 2, 2), (3, 2, 1, 1)]:
@@ -48,16 +48,16 @@ def convolutions():
                        lambda x, w: conv(x, w, None, stride, padding, dilation, groups))
             transposed = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
             extra = stride - 1
-            small = [3, 4, 4][:axes]
+            small = [3, 3, 3][:axes]
             yield case("conv_transpose", options | {"output_padding": extra},
                        [[1, 2, *small], [2, 2 // groups, *kernels[axes]]],
                        lambda x, w: transposed(x, w, None, stride, padding, extra, groups, dilation))
 
 
 def pools():
-    sizes = {1: [11], 2: [7, 8], 3: [4, 5, 6]}
+    sizes = {1: [11], 2: [5, 6], 3: [4, 3, 4]}
     for axes in (1, 2, 3):
-        x = [1, 2, *sizes[axes]]
+        x = [1, 2 if axes == 1 else 1, *sizes[axes]]
         for kernel, stride, padding, dilation, ceil in [(2, 2, 0, 1, False), (2, 2, 0, 1, True), (3, 2, 1, 1, True), (3, 1, 1, 1, False), (2, 3, 1, 2, True)]:
             options = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "ceil": ceil}
             maximum = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[axes - 1]
@@ -76,11 +76,11 @@ def pools():
 
 def interpolations():
     for size in ([5, 7], [2, 3], [1, 9], [8, 8]):
-        yield case("interpolate", {"size": size, "method": "nearest", "align": False}, [[1, 2, 4, 5]],
+        yield case("interpolate", {"size": size, "method": "nearest", "align": False}, [[1, 1, 4, 5]],
                    lambda x: F.interpolate(x, size, mode="nearest"))
         for method in ("bilinear", "bicubic"):
             for align in (False, True):
-                yield case("interpolate", {"size": size, "method": method, "align": align}, [[1, 2, 4, 5]],
+                yield case("interpolate", {"size": size, "method": method, "align": align}, [[1, 1, 4, 5]],
                            lambda x: F.interpolate(x, size, mode=method, align_corners=align))
     for align in (False, True):
         yield case("interpolate", {"size": [9], "method": "bilinear", "align": align}, [[1, 2, 4]],

@@ -46,7 +46,7 @@ pub(crate) use math::{lgamma, polygamma};
 pub(crate) use matmul::matmul;
 pub(crate) use ops::{Binary, Compare, Unary};
 pub(crate) use parallel::{Shared, Work, in_blocks};
-pub(crate) use pool::{Window, max_pool, put, take};
+pub(crate) use pool::{Positions, Window, max_pool, put, take};
 pub(crate) use reduce::{Reduce, arg_reduce, reduce};
 pub(crate) use resample::{Resampler, resample};
 pub(crate) use rows::{layer_norm_last, softmax_last};

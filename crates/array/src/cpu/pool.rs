@@ -1,8 +1,12 @@
 //! Maxima over windows, and moving elements by fixed positions.
 
+use burn_backend::Shape;
+use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::Real;
+use super::resample::zeros;
+use super::{Real, output};
+use crate::storage::raw_tensor;
 
 const TASK: usize = 1 << 14;
 
@@ -21,12 +25,13 @@ impl Window {
 }
 
 /// The largest element of each window of each plane, and its position in the plane: the first one among equals, NaN
-/// above all. Planes have three axes.
+/// above all. Planes have three axes; the result has the form `shape`.
 pub(crate) fn max_pool<T: Real>(
     x: &[T],
     extent: [usize; 3],
     windows: &[Vec<Window>; 3],
-) -> (Vec<T>, Vec<i32>) {
+    shape: &[usize],
+) -> (FlexTensor, Vec<i32>) {
     let plane: usize = extent.iter().product();
     let pooled: usize = windows.iter().map(Vec::len).product();
     let count = x.len() / plane * pooled;
@@ -56,7 +61,7 @@ pub(crate) fn max_pool<T: Real>(
         .zip(positions.par_chunks_exact_mut(pooled))
         .with_min_len(TASK.div_ceil(plane))
         .for_each(one);
-    (values, positions)
+    (raw_tensor(values, shape, T::DTYPE), positions)
 }
 
 /// Whether the windows are neighbouring pairs from the beginning of the axis.
@@ -104,45 +109,52 @@ fn largest<T: Real>(x: &[T], extent: [usize; 3], window: [Window; 3]) -> (T, i32
 }
 
 /// `out[a, b, p] = x[a, b, positions[a, p]]`, zero where the position is negative; `x` is `[.., repeat, size]`.
-pub(crate) fn take<T: Real>(
-    x: &[T],
-    size: usize,
-    repeat: usize,
-    positions: &[i32],
-    count: usize,
-) -> Vec<T> {
-    let mut out = vec![T::ZERO; x.len() / size * count];
-    out.par_chunks_exact_mut(count).with_min_len(TASK.div_ceil(count)).enumerate().for_each(
+pub(crate) fn take<T: Real>(x: &[T], positions: &Positions, shape: &[usize]) -> FlexTensor {
+    let Positions { size, count, .. } = *positions;
+    let mut out = output::<T>(x.len() / size * count);
+    out.room().par_chunks_exact_mut(count).with_min_len(TASK.div_ceil(count)).enumerate().for_each(
         |(row, out)| {
             let x = &x[row * size..][..size];
-            for (out, &position) in out.iter_mut().zip(&positions[row / repeat * count..]) {
+            for (out, &position) in zeros(out).iter_mut().zip(positions.of(row)) {
                 if position >= 0 {
                     *out = x[position as usize];
                 }
             }
         },
     );
-    out
+    // SAFETY: each row was made zeros first.
+    unsafe { out.into_tensor(Shape::from(shape), T::DTYPE) }
 }
 
 /// The transpose of [`take`]: adds each element at its position, in order.
-pub(crate) fn put<T: Real>(
-    y: &[T],
-    size: usize,
-    repeat: usize,
-    positions: &[i32],
-    count: usize,
-) -> Vec<T> {
-    let mut out = vec![T::ZERO; y.len() / count * size];
-    out.par_chunks_exact_mut(size).with_min_len(TASK.div_ceil(size)).enumerate().for_each(
+pub(crate) fn put<T: Real>(y: &[T], positions: &Positions, shape: &[usize]) -> FlexTensor {
+    let Positions { size, count, .. } = *positions;
+    let mut out = output::<T>(y.len() / count * size);
+    out.room().par_chunks_exact_mut(size).with_min_len(TASK.div_ceil(size)).enumerate().for_each(
         |(row, out)| {
-            let y = &y[row * count..][..count];
-            for (&value, &position) in y.iter().zip(&positions[row / repeat * count..]) {
+            let out = zeros(out);
+            for (&value, &position) in y[row * count..][..count].iter().zip(positions.of(row)) {
                 if position >= 0 {
                     out[position as usize] += value;
                 }
             }
         },
     );
-    out
+    // SAFETY: each row was made zeros first.
+    unsafe { out.into_tensor(Shape::from(shape), T::DTYPE) }
+}
+
+/// Positions in planes of `size` elements, `count` per plane and the same ones for `repeat` planes in a row; negative ones
+/// are nowhere.
+pub(crate) struct Positions {
+    pub size: usize,
+    pub repeat: usize,
+    pub count: usize,
+    pub list: Vec<i32>,
+}
+
+impl Positions {
+    fn of(&self, plane: usize) -> &[i32] {
+        &self.list[plane / self.repeat * self.count..][..self.count]
+    }
 }

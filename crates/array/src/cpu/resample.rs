@@ -1,8 +1,12 @@
 //! A fixed sparse matrix applied along one axis.
 
+use std::mem::MaybeUninit;
+
+use burn_backend::Shape;
+use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::Real;
+use super::{Real, output};
 
 /// Elements of work below which a task is not worth its scheduling.
 const TASK: usize = 1 << 14;
@@ -47,13 +51,25 @@ impl Resampler {
     }
 }
 
-/// `[.., input, inner]` to `[.., output, inner]`.
-pub(crate) fn resample<T: Real>(x: &[T], inner: usize, map: &Resampler) -> Vec<T> {
+/// Makes room into zeros.
+pub(super) fn zeros<T: Real>(room: &mut [MaybeUninit<T>]) -> &mut [T] {
+    room.fill(MaybeUninit::new(T::ZERO));
+    // SAFETY: every element has been written.
+    unsafe { &mut *(std::ptr::from_mut(room) as *mut [T]) }
+}
+
+/// `[.., input, inner]` to `[.., output, inner]`, which is `shape`.
+pub(crate) fn resample<T: Real>(
+    x: &[T],
+    inner: usize,
+    map: &Resampler,
+    shape: &[usize],
+) -> FlexTensor {
     let (from, to) = (map.input * inner, map.output() * inner);
-    let mut out = vec![T::ZERO; x.len() / from * to];
+    let mut out = output::<T>(x.len() / from * to);
     let weights: Vec<T> = map.entries.iter().map(|&(_, weight)| T::from_f64(weight)).collect();
-    let one = |(x, out): (&[T], &mut [T])| {
-        for (i, out) in out.chunks_exact_mut(inner).enumerate() {
+    let one = |(x, out): (&[T], &mut [MaybeUninit<T>])| {
+        for (i, out) in zeros(out).chunks_exact_mut(inner).enumerate() {
             let range = map.starts[i]..map.starts[i + 1];
             for (&(column, _), &weight) in map.entries[range.clone()].iter().zip(&weights[range]) {
                 let row = &x[column * inner..][..inner];
@@ -64,6 +80,10 @@ pub(crate) fn resample<T: Real>(x: &[T], inner: usize, map: &Resampler) -> Vec<T
         }
     };
     let each = TASK.div_ceil(from.max(to));
-    x.par_chunks_exact(from).zip(out.par_chunks_exact_mut(to)).with_min_len(each).for_each(one);
-    out
+    x.par_chunks_exact(from)
+        .zip(out.room().par_chunks_exact_mut(to))
+        .with_min_len(each)
+        .for_each(one);
+    // SAFETY: each block was made zeros first.
+    unsafe { out.into_tensor(Shape::from(shape), T::DTYPE) }
 }

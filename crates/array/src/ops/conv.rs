@@ -5,6 +5,7 @@
 
 use crate::cpu::{self, Geometry};
 use crate::shape::Dims;
+use crate::storage::elements;
 use crate::tape::tracked;
 use crate::{Array, DType};
 
@@ -310,9 +311,8 @@ fn run<T: cpu::Real>(
         Map::Weight => cpu::conv_weight::<T>,
     };
     let (left, right) = (a.to_cpu(), b.to_cpu());
-    let values =
-        kernel(crate::storage::elements(&left), crate::storage::elements(&right), geometry);
-    Array::from_cpu(crate::storage::raw_tensor(values, shape, T::DTYPE)).to_device(a.device())
+    Array::from_cpu(kernel(elements(&left), elements(&right), geometry, shape))
+        .to_device(a.device())
 }
 
 #[cfg(test)]
@@ -441,5 +441,48 @@ mod tests {
                 close(&dw, &rows(&w, &|u| x.conv(u, &options)));
             }
         }
+    }
+
+    #[test]
+    fn derivatives_to_third_order() {
+        let options = Conv::new(2).stride(2).padding(1).groups(2);
+        let pair = (sample(&[1, 2, 4, 3], 1), sample(&[4, 1, 2, 3], 2));
+        check::gradient(|(x, w): &(Array, Array)| x.conv(w, &options).sin(), &pair, 3).unwrap();
+        let pair = (sample(&[1, 4, 2, 2], 1), sample(&[4, 1, 2, 3], 2));
+        let transposed = |(x, w): &(Array, Array)| x.conv_transpose(w, &options, &[1, 0]).sin();
+        check::gradient(transposed, &pair, 3).unwrap();
+        let pair = (sample(&[2, 1, 5], 1), sample(&[2, 1, 2], 2));
+        check::gradient(
+            |(x, w): &(Array, Array)| x.conv(w, &Conv::new(1).dilation(2)).exp(),
+            &pair,
+            3,
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let (x, w) = (sample(&[9, 6, 11, 11], 1), sample(&[10, 3, 3, 3], 2));
+        let options = Conv::new(2).padding(1).groups(2);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let loss = |(x, w): &(Array, Array)| x.conv(w, &options).sin().sum_all();
+            let (dx, dw) = pool.install(|| grad(loss)(&(x.clone(), w.clone())));
+            (dx.to_vec::<f64>(), dw.to_vec::<f64>())
+        };
+        let one = run(1);
+        assert!(one == run(2) && one == run(5));
+    }
+
+    #[test]
+    #[should_panic(expected = "input [1, 3, 8, 8], weight [4, 2, 3, 3], Conv { stride: [1, 1]")]
+    fn channels_that_differ() {
+        sample(&[1, 3, 8, 8], 1).conv(&sample(&[4, 2, 3, 3], 2), &Conv::new(2));
+    }
+
+    #[test]
+    fn an_empty_batch() {
+        let y = sample(&[0, 3, 8, 8], 1).conv(&sample(&[4, 3, 3, 3], 2), &Conv::new(2));
+        assert_eq!(y.shape(), [0, 4, 6, 6]);
     }
 }

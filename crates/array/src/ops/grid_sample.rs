@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Array;
-use crate::ops::resample::Positions;
+use crate::cpu::Positions;
 use crate::ops::signed;
 
 /// What lies outside an image.
@@ -148,4 +148,28 @@ fn reflect(x: &Array, low: f64, span: f64) -> Array {
     let rest = distance - &flips * span;
     let odd = &flips - (&flips * 0.5).floor() * 2.0;
     rest * (1.0 - &odd * 2.0) + odd * span + low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    #[test]
+    fn derivatives_in_image_and_grid() {
+        let image = Array::linspace(-1.0, 2.0, 24, crate::DType::F64).sin().reshape(&[1, 2, 3, 4]);
+        // No coordinate maps to a whole element, where the value has a kink.
+        let grid = Array::from_slice(
+            &[0.31f64, -0.47, 1.23, 0.11, -1.41, 0.77, 0.05, -0.9],
+            &[1, 2, 2, 2],
+        );
+        for padding in [GridPadding::Zeros, GridPadding::Border, GridPadding::Reflection] {
+            for align in [false, true] {
+                let sample = |(x, g): &(Array, Array)| x.grid_sample(g, padding, align).exp();
+                check::gradient(sample, &(image.clone(), grid.clone()), 2).unwrap();
+                let nearest = |x: &Array| x.grid_sample_nearest(&grid, padding, align).exp();
+                check::gradient(nearest, &image, 2).unwrap();
+            }
+        }
+    }
 }

@@ -84,3 +84,28 @@ fn cubic(distance: f64) -> f64 {
         ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    #[test]
+    fn derivatives_of_resizing() {
+        let x = Array::linspace(-1.0, 1.0, 24, crate::DType::F64).sin().reshape(&[1, 2, 3, 4]);
+        for method in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
+            for align in [false, true] {
+                check::gradient(|x: &Array| x.interpolate(&[5, 3], method, align).exp(), &x, 2)
+                    .unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_size_changes_nothing() {
+        let x = Array::linspace(-1.0, 1.0, 24, crate::DType::F64).reshape(&[1, 2, 3, 4]);
+        for method in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
+            assert_eq!(x.interpolate(&[3, 4], method, false).to_vec::<f64>(), x.to_vec::<f64>());
+        }
+    }
+}

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::Array;
-use crate::cpu::{self, Real, Resampler, Window};
-use crate::ops::resample::{AxisMap, Positions, check_images, real_kernel};
+use crate::cpu::{self, Positions, Real, Resampler, Window};
+use crate::ops::resample::{AxisMap, check_images, real_kernel};
 use crate::shape::Dims;
-use crate::storage::{elements, raw_tensor};
+use crate::storage::elements;
 
 /// Windows that move over an input: one entry per spatial axis (1 to 3).
 ///
@@ -161,9 +161,9 @@ fn max_kernel<T: Real>(
         extent[lead + i] = x.shape()[i + 2];
         lifted[lead + i].clone_from(windows);
     }
-    let (values, positions) = cpu::max_pool(elements::<T>(&x.to_cpu()), extent, &lifted);
+    let (values, positions) = cpu::max_pool(elements::<T>(&x.to_cpu()), extent, &lifted, shape);
     *list = positions;
-    Array::from_cpu(raw_tensor(values, shape, T::DTYPE)).to_device(x.device())
+    Array::from_cpu(values).to_device(x.device())
 }
 
 impl Array {
@@ -255,5 +255,60 @@ impl Array {
         maps.into_iter()
             .enumerate()
             .fold(self.clone(), |x, (i, map)| x.resample(i + 2, &AxisMap::new(map), false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    /// Distinct values far apart, so that no difference step changes which is largest.
+    fn image(shape: &[usize]) -> Array {
+        let count: usize = shape.iter().product();
+        Array::from_vec::<f64>(
+            (0..count).map(|i| (i * 7919 % 1009) as f64 / 200.0 - 2.0).collect(),
+            shape,
+        )
+    }
+
+    #[test]
+    fn derivatives_of_pooling() {
+        let pool = Pool::new(&[3, 2]).stride(2).padding(1).ceil(true);
+        let x = image(&[1, 2, 5, 6]);
+        check::gradient(|x: &Array| x.max_pool(&pool).exp(), &x, 2).unwrap();
+        check::gradient(|x: &Array| x.max_pool(&Pool::new(&[2, 2])).sin(), &x, 2).unwrap();
+        check::gradient(|x: &Array| x.adaptive_max_pool(&[2, 3]).sin(), &x, 2).unwrap();
+        check::gradient(|x: &Array| x.avg_pool(&pool, false).exp(), &x, 2).unwrap();
+        check::gradient(|x: &Array| x.adaptive_avg_pool(&[1, 4]).sin(), &x, 2).unwrap();
+    }
+
+    #[test]
+    fn ties_go_to_the_first_and_nan_wins() {
+        let x = Array::from_slice(&[1.0f32, 1.0, 1.0, 1.0, 0.0, f32::NAN, 3.0, 2.0], &[1, 2, 2, 2]);
+        let (y, pullback) = crate::vjp(|x: &Array| x.max_pool(&Pool::new(&[2, 2])), &x);
+        assert_eq!(y.to_vec::<f32>()[0], 1.0);
+        assert!(y.to_vec::<f32>()[1].is_nan());
+        assert_eq!(
+            pullback(&y.ones_like()).to_vec::<f32>(),
+            [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn half_floats_pool_like_floats() {
+        let x = image(&[1, 2, 4, 4]).cast(crate::DType::F16);
+        let y = x.max_pool(&Pool::new(&[2, 2]));
+        assert_eq!(y.dtype(), crate::DType::F16);
+        assert_eq!(
+            y.to_f64_vec(),
+            x.cast(crate::DType::F32).max_pool(&Pool::new(&[2, 2])).to_f64_vec()
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "more than the padded axis 2 of 2: input [1, 1, 2, 9]")]
+    fn a_window_larger_than_the_input() {
+        image(&[1, 1, 2, 9]).max_pool(&Pool::new(&[3, 3]));
     }
 }

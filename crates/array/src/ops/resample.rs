@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::Array;
-use crate::cpu::{self, Real, Resampler};
+use crate::cpu::{self, Positions, Real, Resampler};
 use crate::shape::Dims;
-use crate::storage::{elements, raw_tensor};
+use crate::storage::elements;
 
 /// Calls a kernel that is generic over f32 and f64 on `$x`; half floats are computed in f32.
 macro_rules! real_kernel {
@@ -32,14 +32,6 @@ impl AxisMap {
     }
 }
 
-/// Positions `[outer, count]` in planes of `size` elements, the same for `repeat` planes in a row; negative ones are nowhere.
-pub(super) struct Positions {
-    pub size: usize,
-    pub repeat: usize,
-    pub count: usize,
-    pub list: Vec<i32>,
-}
-
 fn resample<T: Real>(x: &Array, axis: usize, map: &Resampler) -> Array {
     let mut shape = Dims::from(x.shape());
     let inner = shape[axis + 1..].iter().product();
@@ -47,32 +39,22 @@ fn resample<T: Real>(x: &Array, axis: usize, map: &Resampler) -> Array {
     if x.is_empty() || shape.contains(&0) {
         return x.device().with(|| Array::zeros(&shape, T::DTYPE));
     }
-    let values = cpu::resample(elements::<T>(&x.to_cpu()), inner, map);
-    Array::from_cpu(raw_tensor(values, &shape, T::DTYPE)).to_device(x.device())
+    Array::from_cpu(cpu::resample(elements::<T>(&x.to_cpu()), inner, map, &shape))
+        .to_device(x.device())
 }
 
 fn take<T: Real>(x: &Array, positions: &Positions, shape: &[usize]) -> Array {
-    move_elements(x, shape, |x: &[T]| {
-        cpu::take(x, positions.size, positions.repeat, &positions.list, positions.count)
-    })
-}
-
-fn put<T: Real>(y: &Array, positions: &Positions, shape: &[usize]) -> Array {
-    move_elements(y, shape, |y: &[T]| {
-        cpu::put(y, positions.size, positions.repeat, &positions.list, positions.count)
-    })
-}
-
-fn move_elements<T: Real>(
-    x: &Array,
-    shape: &[usize],
-    kernel: impl FnOnce(&[T]) -> Vec<T>,
-) -> Array {
     if x.is_empty() || shape.contains(&0) {
         return x.device().with(|| Array::zeros(shape, T::DTYPE));
     }
-    let values = kernel(elements::<T>(&x.to_cpu()));
-    Array::from_cpu(raw_tensor(values, shape, T::DTYPE)).to_device(x.device())
+    Array::from_cpu(cpu::take(elements::<T>(&x.to_cpu()), positions, shape)).to_device(x.device())
+}
+
+fn put<T: Real>(y: &Array, positions: &Positions, shape: &[usize]) -> Array {
+    if y.is_empty() || shape.contains(&0) {
+        return y.device().with(|| Array::zeros(shape, T::DTYPE));
+    }
+    Array::from_cpu(cpu::put(elements::<T>(&y.to_cpu()), positions, shape)).to_device(y.device())
 }
 
 impl Array {

@@ -1,10 +1,13 @@
 //! Weighted sums of shifted planes: `target[row, p] = sum_k weight[row, k] planes[offset[k] + p]`.
 
+use burn_backend::Shape;
+use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::real::{Shared, pieces};
 use super::{Planes, Real};
+use crate::cpu::output;
 
 /// Room behind the planes, since tiles are read whole, and for a tile of results: the widest tile is 8 vectors of 64 bytes.
 const SLACK: usize = 128;
@@ -148,8 +151,8 @@ impl<T: Real> WithSimd for Lanes<T> {
     }
 }
 
-/// Runs passes that together write every element of the result, `[batch, groups * rows, extent]`, from a source
-/// `[batch, groups * channels, planes.extent]`.
+/// Runs passes that together write every element of the result, `[batch, groups * rows, extent]` (in the form of `shape`),
+/// from a source `[batch, groups * channels, planes.extent]`.
 pub(super) fn run<T: Real>(
     source: &[T],
     planes: &Planes,
@@ -157,12 +160,13 @@ pub(super) fn run<T: Real>(
     batch: usize,
     groups: usize,
     channels: usize,
-) -> Vec<T> {
+    shape: &[usize],
+) -> FlexTensor {
     let first = &passes[0];
     let (rows, plane) = (first.target.rows, first.plane());
     let image = channels * planes.extent.iter().product::<usize>();
-    let mut out: Vec<T> = Vec::with_capacity(batch * groups * rows * plane);
-    let target = Shared(out.as_mut_ptr());
+    let mut out = output::<T>(batch * groups * rows * plane);
+    let target = Shared(out.room().as_mut_ptr().cast::<T>());
     // With few images the rows are shared out too, at the price of filling the planes more than once.
     let splits = pieces(2).div_ceil(batch * groups).min(first.blocks());
     let share = first.blocks().div_ceil(splits);
@@ -187,8 +191,7 @@ pub(super) fn run<T: Real>(
     let tasks = batch * groups * splits;
     (0..tasks).into_par_iter().for_each_init(scratch, task);
     // SAFETY: the passes wrote every element.
-    unsafe { out.set_len(batch * groups * rows * plane) };
-    out
+    unsafe { out.into_tensor(Shape::from(shape), T::DTYPE) }
 }
 
 /// Some blocks of rows of one image and group.

@@ -12,7 +12,10 @@ mod weight;
 
 pub(crate) use real::Real;
 
+use burn_flex::FlexTensor;
+
 use crate::shape::Dims;
+use crate::storage::raw_tensor;
 use gather::Pass;
 
 /// Sizes of a convolution, lifted to three spatial axes by leading axes of size one.
@@ -169,8 +172,9 @@ impl Planes {
     }
 }
 
-/// `y[n, o] = sum_c x[n, c] * w[o, c]` (cross-correlation), row-major operands of the shapes in [`Geometry::shapes`].
-pub(crate) fn conv<T: Real>(x: &[T], w: &[T], geometry: &Geometry) -> Vec<T> {
+/// `y[n, o] = sum_c x[n, c] * w[o, c]` (cross-correlation), row-major operands of the shapes in
+/// [`Geometry::shapes`]; the result has the form `shape`.
+pub(crate) fn conv<T: Real>(x: &[T], w: &[T], geometry: &Geometry, shape: &[usize]) -> FlexTensor {
     let planes = geometry.input_planes();
     let pass = Pass::new(
         &planes,
@@ -188,11 +192,16 @@ pub(crate) fn conv<T: Real>(x: &[T], w: &[T], geometry: &Geometry) -> Vec<T> {
             w[(group * geometry.filters + row) * taps + k]
         },
     );
-    gather::run(x, &planes, &[pass], geometry.batch, geometry.groups, geometry.channels)
+    gather::run(x, &planes, &[pass], geometry.batch, geometry.groups, geometry.channels, shape)
 }
 
 /// The transpose of [`conv`] in its first operand: from `y` to the shape of `x`.
-pub(crate) fn conv_input<T: Real>(y: &[T], w: &[T], geometry: &Geometry) -> Vec<T> {
+pub(crate) fn conv_input<T: Real>(
+    y: &[T],
+    w: &[T],
+    geometry: &Geometry,
+    shape: &[usize],
+) -> FlexTensor {
     let axes: [Vec<AxisPhase>; 3] = std::array::from_fn(|axis| axis_phases(geometry, axis));
     let margin: [isize; 3] =
         std::array::from_fn(|i| axes[i].iter().map(AxisPhase::margin).max().unwrap_or(0).max(0));
@@ -213,7 +222,7 @@ pub(crate) fn conv_input<T: Real>(y: &[T], w: &[T], geometry: &Geometry) -> Vec<
             }
         }
     }
-    gather::run(y, &planes, &passes, geometry.batch, geometry.groups, geometry.filters)
+    gather::run(y, &planes, &passes, geometry.batch, geometry.groups, geometry.filters, shape)
 }
 
 /// The input positions of one phase of the stride along one axis, and the taps that reach them.
@@ -290,6 +299,11 @@ fn input_pass<T: Real>(
 }
 
 /// The transpose of [`conv`] in its second operand: from `x` and `y` to the shape of the weight.
-pub(crate) fn conv_weight<T: Real>(x: &[T], y: &[T], geometry: &Geometry) -> Vec<T> {
-    weight::run(x, y, geometry)
+pub(crate) fn conv_weight<T: Real>(
+    x: &[T],
+    y: &[T],
+    geometry: &Geometry,
+    shape: &[usize],
+) -> FlexTensor {
+    raw_tensor(weight::run(x, y, geometry), shape, T::DTYPE)
 }
