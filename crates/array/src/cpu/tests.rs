@@ -470,7 +470,7 @@ fn updates_follow_their_equations() {
         );
     }
     let (mut p, mut u) = (start.clone(), vec![0.5; n]);
-    let o = Momentum { rate: 0.1, keep: 0.9, gain: 1.0, decay: 0.0, nesterov: true };
+    let o = Momentum { rate: 0.1, keep: 0.9, decay: 0.0, nesterov: true };
     momentum_update(&mut p, &mut u, &g, o);
     for i in 0..n {
         let velocity = 0.9 * 0.5 + g[i];
@@ -492,7 +492,7 @@ fn a_bit_of_everything() -> Vec<Vec<f64>> {
         &mut p,
         &mut u,
         &g,
-        Momentum { rate: 0.1, keep: 0.9, gain: 1.0, decay: 0.0, nesterov: false },
+        Momentum { rate: 0.1, keep: 0.9, decay: 0.0, nesterov: false },
     );
     vec![
         values(&unary(Unary::Exp, x())),
