@@ -28,7 +28,7 @@ fn values(x: &FlexTensor) -> Vec<f64> {
                 i /= shape[axis];
             }
             let offset = x.layout().index(&at);
-            crate::dtype::with_dtype!(tensor::dtype(x), T => tensor::stored::<T>(x)[offset].to_f64())
+            crate::dtype::with_dtype!(tensor::dtype(x), T => crate::Element::to_f64(tensor::stored::<T>(x)[offset]))
         })
         .collect()
 }

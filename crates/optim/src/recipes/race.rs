@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lisse_array::{Array, Tree};
+use lisse_array::Tree;
 use lisse_data::Dataset;
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
