@@ -73,7 +73,7 @@ pub(crate) fn infer(from: &[usize], to: &[isize]) -> Dims {
     let holes = to.iter().filter(|&&d| d < 0).count();
     let fits = match holes {
         0 => known == count,
-        1 => known > 0 && count % known == 0,
+        1 => known > 0 && count.is_multiple_of(known),
         _ => false,
     };
     assert!(fits, "reshape: shape {from:?} ({count} elements) does not fit {to:?}");

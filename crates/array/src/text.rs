@@ -28,7 +28,7 @@ impl fmt::Display for Array {
 
 impl fmt::Debug for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Array({}", self)?;
+        write!(f, "Array({self}")?;
         if self.node().is_some() {
             f.write_str(", tracked")?;
         }

@@ -1,8 +1,10 @@
 //! Stochastic gradient descent.
 
+use lisse_array::fused::{MomentumUpdate, momentum};
 use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
+use crate::groups::LeafSettings;
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 use crate::{Groups, Schedule};
 
@@ -54,19 +56,14 @@ impl<P: Tree> Optimizer<P> for Sgd {
         let (loss, gradient) = oracle.value_and_grad(params);
         let rate = self.learning_rate.at(state.step);
         let settings = self.groups.settings(params, rate, self.weight_decay);
-        let momentum = state.trees.remove("momentum");
-        let old = momentum.as_ref().map(Tree::leaves);
-        let mut new_params = Vec::new();
-        let mut new_momentum = Vec::new();
-        for (i, ((x, g), s)) in
-            params.leaves().into_iter().zip(gradient.leaves()).zip(&settings).enumerate()
-        {
-            let m = old.as_ref().map(|leaves| leaves[i]);
-            let (x, m) = if s.trained {
-                self.update(x, g, m, s.learning_rate, s.weight_decay)
-            } else {
-                (x.clone(), m.cloned())
-            };
+        let mut momentum = state.trees.remove("momentum");
+        // Taken out, so that the update can write into their buffers.
+        let x = params.take_leaves();
+        let mut m = momentum.as_mut().map(Tree::take_leaves).unwrap_or_default().into_iter();
+        let mut new_params = Vec::with_capacity(x.len());
+        let mut new_momentum = Vec::with_capacity(m.len());
+        for ((x, g), s) in x.into_iter().zip(gradient.leaves()).zip(&settings) {
+            let (x, m) = if s.trained { self.update(x, g, m.next(), s) } else { (x, m.next()) };
             new_params.push(x);
             new_momentum.extend(m);
         }
@@ -82,16 +79,19 @@ impl<P: Tree> Optimizer<P> for Sgd {
 impl Sgd {
     fn update(
         &self,
-        x: &Array,
+        x: Array,
         g: &Array,
-        m: Option<&Array>,
-        rate: f64,
-        decay: f64,
+        m: Option<Array>,
+        leaf: &LeafSettings,
     ) -> (Array, Option<Array>) {
-        let g = if decay == 0.0 { g.clone() } else { g.add_scaled(decay, x) };
-        let Some(m) = m else { return (x.add_scaled(-rate, &g), None) };
-        let m = g.add_scaled(self.momentum, m);
-        let direction = if self.nesterov { g.add_scaled(self.momentum, &m) } else { m.clone() };
-        (x.add_scaled(-rate, &direction), Some(m))
+        let (rate, decay) = (leaf.learning_rate, leaf.weight_decay);
+        let Some(m) = m else {
+            let g = if decay == 0.0 { g.clone() } else { g.add_scaled(decay, &x) };
+            return (x.add_scaled(-rate, &g), None);
+        };
+        let options =
+            MomentumUpdate { rate, momentum: self.momentum, decay, nesterov: self.nesterov };
+        let [x, m] = momentum([x, m], g, &options);
+        (x, Some(m))
     }
 }

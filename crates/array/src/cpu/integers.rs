@@ -101,8 +101,6 @@ maps! {
     DivScalar(p, x) = x.divided(p[0]);
     DivScalarBy(p, x) = p[0].divided(x);
     PowScalar(p, x) = x.power(p[0]);
-    MaxScalar(p, x) = x.max(p[0]);
-    MinScalar(p, x) = x.min(p[0]);
     Clamp(p, x) = x.max(p[0]).min(p[1]);
 }
 
@@ -159,8 +157,6 @@ pub(crate) fn unary_kernel<T: Integer>(op: Unary) -> Option<UnaryKernel<T>> {
         Unary::DivScalar(s) => k!(DivScalar, s, 0.0),
         Unary::DivScalarBy(s) => k!(DivScalarBy, s, 0.0),
         Unary::PowScalar(s) => k!(PowScalar, s, 0.0),
-        Unary::MaxScalar(s) => k!(MaxScalar, s, 0.0),
-        Unary::MinScalar(s) => k!(MinScalar, s, 0.0),
         Unary::Clamp(low, high) => k!(Clamp, low, high),
         _ => return None,
     })

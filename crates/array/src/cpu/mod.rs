@@ -35,23 +35,22 @@ mod tensor;
 mod update;
 mod walk;
 
-pub(crate) use alloc::{Output, output};
+pub(crate) use alloc::output;
 pub(crate) use cast::cast;
 pub(crate) use conv::{Geometry, Real, conv, conv_input, conv_weight};
 pub(crate) use copy::contiguous;
 pub(crate) use elementwise::{Logical, binary, compare, logical, logical_not, select, unary};
 pub(crate) use fill::full;
 pub(crate) use index::{gather, index_add, index_select, one_hot, place_block, scatter_add};
-pub(crate) use math::{lgamma, polygamma};
+pub(crate) use math::Real as Number;
 pub(crate) use matmul::matmul;
 pub(crate) use ops::{Binary, Compare, Unary};
-pub(crate) use parallel::{Shared, Work, in_blocks};
 pub(crate) use pool::{Positions, Window, max_pool, put, take};
 pub(crate) use reduce::{Reduce, arg_reduce, reduce};
 pub(crate) use resample::{Resampler, resample};
 pub(crate) use rows::{layer_norm_last, softmax_last};
 pub(crate) use scan::{Cumulate, cumulate, linear_scan};
-pub(crate) use sort::{extreme_last, order_last};
+pub(crate) use sort::order_last;
 pub(crate) use tensor::{row_major, writable};
 pub(crate) use update::{Adam, Momentum, adam_update, momentum_update};
 

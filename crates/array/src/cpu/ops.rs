@@ -57,10 +57,6 @@ pub(crate) enum Unary {
     DivScalarBy(f64),
     /// xˢ
     PowScalar(f64),
-    /// The larger of x and s; NaN stays.
-    MaxScalar(f64),
-    /// The smaller of x and s; NaN stays.
-    MinScalar(f64),
     /// x within the two bounds; NaN stays.
     Clamp(f64, f64),
 }
@@ -159,8 +155,6 @@ maps! {
     Cube(_, x) = x * x * x;
     RecipSqrt(_, x) = T::ONE / x.sqrt();
     RecipSquare(_, x) = T::ONE / (x * x);
-    MaxScalar(p, x) = x.raised(p[0]);
-    MinScalar(p, x) = x.capped(p[0]);
     Clamp(p, x) = x.raised(p[0]).capped(p[1]);
     One(_, _x) = T::ONE;
     Same(_, x) = x;
@@ -312,8 +306,6 @@ pub(crate) fn unary_kernel<T: Real>(op: Unary) -> UnaryKernel<T> {
         Unary::MulScalar(s) => k!(MulScalar, Light, s, 0.0),
         Unary::DivScalar(s) => k!(DivScalar, Light, s, 0.0),
         Unary::DivScalarBy(s) => k!(DivScalarBy, Light, s, 0.0),
-        Unary::MaxScalar(s) => k!(MaxScalar, Light, s, 0.0),
-        Unary::MinScalar(s) => k!(MinScalar, Light, s, 0.0),
         Unary::Clamp(low, high) => k!(Clamp, Light, low, high),
         Unary::PowScalar(0.0) => k!(One, Light),
         Unary::PowScalar(1.0) => k!(Same, Light),

@@ -69,7 +69,9 @@ fn halves(windows: &[Window]) -> bool {
     windows.iter().enumerate().all(|(i, w)| *w == Window { start: 2 * i, count: 2, step: 1 })
 }
 
+/// Whether `value` beats `best`; only NaN differs from itself.
 #[inline]
+#[allow(clippy::eq_op)]
 fn above<T: Real>(value: T, best: T) -> bool {
     value > best || value != value
 }

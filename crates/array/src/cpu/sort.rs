@@ -1,9 +1,7 @@
-//! Sorting, selecting and finding extrema along the last axis.
+//! Sorting and selecting along the last axis.
 //!
 //! Elements are mapped to unsigned integers of the same order, with NaN above everything and the two zeros equal, and
 //! packed with their position: an unstable sort of the pairs is then a stable sort of the elements.
-
-use std::cmp::Ordering;
 
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -118,33 +116,4 @@ pub(crate) fn order_last(x: &FlexTensor, descending: bool, count: usize) -> Flex
         });
     }
     raw_tensor(out, &shape, DType::I64)
-}
-
-/// First position of the largest (`Ordering::Greater`) or smallest element; a NaN wins.
-fn extreme<T: Key>(lane: &[T], wanted: Ordering) -> i64 {
-    let (mut best, mut at) = (lane[0], 0);
-    for (i, v) in lane.iter().enumerate() {
-        match v.partial_cmp(&best) {
-            None => return i as i64,
-            Some(order) if order == wanted => (best, at) = (*v, i),
-            Some(_) => {}
-        }
-    }
-    at as i64
-}
-
-/// Position of the extreme element along the last axis, which becomes of size one and must not be empty.
-pub(crate) fn extreme_last(x: &FlexTensor, wanted: Ordering) -> FlexTensor {
-    let x = contiguous(x.clone());
-    let mut shape = Dims::from(&x.layout().shape()[..]);
-    let last = shape.len() - 1;
-    let n = std::mem::replace(&mut shape[last], 1);
-    let positions = with_dtype!(DType::from_burn(x.dtype()), T => {
-        elements::<T>(&x)
-            .par_chunks_exact(n)
-            .with_min_len((PARALLEL_FROM / n).max(1))
-            .map(|lane| extreme(lane, wanted))
-            .collect()
-    });
-    raw_tensor::<i64>(positions, &shape, DType::I64)
 }

@@ -28,7 +28,7 @@ fn values(x: &FlexTensor) -> Vec<f64> {
                 i /= shape[axis];
             }
             let offset = x.layout().index(&at);
-            crate::dtype::with_dtype!(tensor::dtype(x), T => tensor::stored::<T>(x)[offset].to_f64())
+            crate::dtype::with_dtype!(tensor::dtype(x), T => Element::to_f64(tensor::stored::<T>(x)[offset]))
         })
         .collect()
 }
@@ -236,7 +236,9 @@ proptest! {
         let got = reduce(Reduce::Sum, x.clone(), &axes);
         prop_assert_eq!(&got.layout().shape()[..], &kept[..]);
         if dtype == DType::U8 {
-            sum.iter_mut().for_each(|v| *v %= 256.0);
+            for v in &mut sum {
+                *v %= 256.0;
+            }
         }
         if dtype != DType::BF16 {
             prop_assert_eq!(values(&got), sum);
@@ -470,7 +472,7 @@ fn updates_follow_their_equations() {
         );
     }
     let (mut p, mut u) = (start.clone(), vec![0.5; n]);
-    let o = Momentum { rate: 0.1, keep: 0.9, gain: 1.0, decay: 0.0, nesterov: true };
+    let o = Momentum { rate: 0.1, keep: 0.9, decay: 0.0, nesterov: true };
     momentum_update(&mut p, &mut u, &g, o);
     for i in 0..n {
         let velocity = 0.9 * 0.5 + g[i];
@@ -492,7 +494,7 @@ fn a_bit_of_everything() -> Vec<Vec<f64>> {
         &mut p,
         &mut u,
         &g,
-        Momentum { rate: 0.1, keep: 0.9, gain: 1.0, decay: 0.0, nesterov: false },
+        Momentum { rate: 0.1, keep: 0.9, decay: 0.0, nesterov: false },
     );
     vec![
         values(&unary(Unary::Exp, x())),

@@ -48,15 +48,13 @@ pub(crate) struct Momentum<T> {
     pub rate: T,
     /// μ, how much of the velocity stays.
     pub keep: T,
-    /// 1 - dampening.
-    pub gain: T,
     /// λ of the decay that is added to the gradient, g ← g + λ p.
     pub decay: T,
     /// Whether the step looks ahead along the velocity.
     pub nesterov: bool,
 }
 
-/// u ← μ u + gain g; p ← p - rate u, or with Nesterov p ← p - rate (g + μ u).
+/// u ← μ u + g; p ← p - rate u, or with Nesterov p ← p - rate (g + μ u).
 pub(crate) fn momentum_update<T: Real>(p: &mut [T], u: &mut [T], g: &[T], options: Momentum<T>) {
     assert!(p.len() == g.len() && u.len() == g.len(), "momentum: lengths differ");
     let n = g.len();
@@ -95,7 +93,7 @@ per_isa! {
 fn momentum_body<I: Isa, T: Real>(p: &mut [T], u: &mut [T], g: &[T], o: Momentum<T>) {
     for ((p, u), &g) in p.iter_mut().zip(u).zip(g) {
         let g = o.decay.fma::<I>(*p, g);
-        *u = o.keep.fma::<I>(*u, o.gain * g);
+        *u = o.keep.fma::<I>(*u, g);
         let step = if o.nesterov { o.keep.fma::<I>(*u, g) } else { *u };
         *p = *p - o.rate * step;
     }

@@ -107,7 +107,7 @@ impl<T: Real> Factor<T> {
 impl<T: Real> Factors for Factored<T> {
     fn solve(&self, b: &Array, transposed: bool) -> Array {
         solve_each::<T>("solve", &self.lead, b, |i, x, par| {
-            self.matrices[i].solve(x, transposed, par)
+            self.matrices[i].solve(x, transposed, par);
         })
     }
 

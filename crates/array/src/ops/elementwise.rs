@@ -432,27 +432,23 @@ fn arithmetic(op: Binary, a: Array, b: Array) -> Array {
         );
     }
     let value = binary_value(name, op, &a, &b);
-    match op {
-        Binary::Mul => {
-            let (a1, b1) = (a.clone(), b.clone());
-            value.derive2(
-                &a,
-                move |ct, _| (ct * &b1).unbroadcast(&sa),
-                &b,
-                move |ct, _| (ct * &a1).unbroadcast(&sb),
-            )
-        }
-        _ => {
-            let (b1, b2) = (b.clone(), b.clone());
-            let kept = value.clone();
-            value.derive2(
-                &a,
-                move |ct, _| (ct / &b1).unbroadcast(&sa),
-                &b,
-                move |ct, out| (-(ct * (out.attach(&kept) / &b2))).unbroadcast(&sb),
-            )
-        }
+    if op == Binary::Mul {
+        let (a1, b1) = (a.clone(), b.clone());
+        return value.derive2(
+            &a,
+            move |ct, _| (ct * &b1).unbroadcast(&sa),
+            &b,
+            move |ct, _| (ct * &a1).unbroadcast(&sb),
+        );
     }
+    let (b1, b2) = (b.clone(), b.clone());
+    let kept = value.clone();
+    value.derive2(
+        &a,
+        move |ct, _| (ct / &b1).unbroadcast(&sa),
+        &b,
+        move |ct, out| (-(ct * (out.attach(&kept) / &b2))).unbroadcast(&sb),
+    )
 }
 
 /// An operation with a number; takes over the buffer.

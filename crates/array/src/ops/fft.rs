@@ -292,7 +292,7 @@ fn real_inverse<T: Real + rustfft::FftNum>(re: &Array, im: &Array, n: usize, axi
                 }
                 // The plan refuses what a real signal's transform cannot have.
                 input[0].im = zero;
-                if n % 2 == 0 {
+                if n.is_multiple_of(2) {
                     input[half - 1].im = zero;
                 }
                 plan.process_with_scratch(&mut input, x, &mut scratch)

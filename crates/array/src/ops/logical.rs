@@ -1,10 +1,13 @@
 //! Logic on arrays of truth values.
 
+#[cfg(feature = "gpu")]
 use burn_backend::ops::BoolTensorOps;
 
-use crate::shape;
+use crate::cpu::{self, Logical};
+use crate::storage::Storage;
+#[cfg(feature = "gpu")]
 use crate::storage::backend;
-use crate::{Array, DType};
+use crate::{Array, DType, shape};
 
 #[track_caller]
 fn check_bool(operation: &str, x: &Array) {
@@ -17,7 +20,7 @@ fn check_bool(operation: &str, x: &Array) {
 }
 
 macro_rules! connectives {
-    ($($(#[$doc:meta])* $name:ident $f:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident $op:ident $f:ident;)*) => {
         impl Array {$(
             $(#[$doc])*
             #[track_caller]
@@ -26,18 +29,24 @@ macro_rules! connectives {
                 check_bool(stringify!($name), other);
                 let joint = shape::broadcast(stringify!($name), self.shape(), other.shape());
                 let (a, b) = (self.expand(&joint), other.expand(&joint));
-                Array::untracked(backend!($f(a.storage().clone(), b.storage().clone();)))
+                match (a.into_parts().0, b.into_parts().0) {
+                    (Storage::Cpu(a), Storage::Cpu(b)) => {
+                        Array::from_cpu(cpu::logical(Logical::$op, a, b))
+                    }
+                    #[cfg(feature = "gpu")]
+                    (a, b) => Array::untracked(backend!($f(a, b;))),
+                }
             }
         )*}
     };
 }
 connectives! {
     /// Where both are true; broadcasts.
-    and bool_and;
+    and And bool_and;
     /// Where at least one is true; broadcasts.
-    or bool_or;
+    or Or bool_or;
     /// Where exactly one is true; broadcasts.
-    xor bool_xor;
+    xor Xor bool_xor;
 }
 
 impl Array {
@@ -45,7 +54,11 @@ impl Array {
     #[track_caller]
     pub fn not(&self) -> Array {
         check_bool("not", self);
-        Array::untracked(backend!(bool_not(self.storage().clone())))
+        match self.storage() {
+            Storage::Cpu(x) => Array::from_cpu(cpu::logical_not(x.clone())),
+            #[cfg(feature = "gpu")]
+            x => Array::untracked(backend!(bool_not(x.clone()))),
+        }
     }
 }
 

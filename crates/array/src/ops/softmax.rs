@@ -22,13 +22,17 @@ fn softmax_value(x: &Array, axis: isize, log: bool) -> Array {
 
 /// The untracked normalised array and the reciprocal standard deviation of an untracked array, over the last axis.
 fn normalised_value(x: &Array, eps: f64) -> (Array, Array) {
-    if let Storage::Cpu(t) = x.storage() {
-        let (y, _, scale) = cpu::layer_norm_last(t.clone(), eps);
-        return (Array::from_cpu(y), Array::from_cpu(scale));
+    match x.storage() {
+        Storage::Cpu(t) => {
+            let (y, _, scale) = cpu::layer_norm_last(t.clone(), eps);
+            (Array::from_cpu(y), Array::from_cpu(scale))
+        }
+        #[cfg(feature = "gpu")]
+        Storage::Gpu(_) => normalised_composed(x, eps),
     }
-    normalised_composed(x, eps)
 }
 
+#[cfg(feature = "gpu")]
 fn normalised_composed(x: &Array, eps: f64) -> (Array, Array) {
     let centred = x - x.mean_keep(&[-1]);
     let scale = (centred.square().mean_keep(&[-1]) + eps).sqrt().recip();

@@ -4,8 +4,6 @@
 //! The order itself is constant under differentiation: values pass their derivative through the permutation. Positions
 //! are computed on the host and lie with the data.
 
-use std::cmp::Ordering;
-
 use crate::shape::{self, Dims};
 use crate::{Array, cpu};
 
@@ -58,17 +56,14 @@ impl Array {
             .to_device(self.device())
     }
 
-    fn extreme(&self, operation: &str, axis: isize, wanted: Ordering) -> Array {
+    fn extreme(&self, operation: &str, axis: isize, largest: bool) -> Array {
         let at = shape::axis(operation, axis, self.shape());
         assert!(
             self.shape()[at] > 0,
             "{operation}: axis {at} of shape {:?} has no elements",
             self.shape()
         );
-        let lanes = self.stop_gradient().swap_axes(axis, -1);
-        Array::from_cpu(cpu::extreme_last(&lanes.to_cpu(), wanted))
-            .swap_axes(axis, -1)
-            .to_device(self.device())
+        Array::from_cpu(cpu::arg_reduce(largest, self.to_cpu(), at)).to_device(self.device())
     }
 
     /// Position of the largest element along an axis (i64); the axis is dropped. The first of equal ones; a NaN wins.
@@ -80,7 +75,7 @@ impl Array {
     /// The same with the axis kept at size one.
     #[track_caller]
     pub fn argmax_keep(&self, axis: isize) -> Array {
-        self.extreme("argmax", axis, Ordering::Greater)
+        self.extreme("argmax", axis, true)
     }
 
     /// Position of the smallest element along an axis (i64); the axis is dropped. The first of equal ones; a NaN wins.
@@ -92,7 +87,7 @@ impl Array {
     /// The same with the axis kept at size one.
     #[track_caller]
     pub fn argmin_keep(&self, axis: isize) -> Array {
-        self.extreme("argmin", axis, Ordering::Less)
+        self.extreme("argmin", axis, false)
     }
 
     /// The inverse of a permutation along the axis: for positions from [`argsort`](Self::argsort) the rank of each element.

@@ -23,7 +23,6 @@ macro_rules! by_kind {
         }
     };
 }
-pub(crate) use by_kind;
 
 impl Array {
     /// The same elements in row-major order with another shape; one size may be -1, to be inferred.

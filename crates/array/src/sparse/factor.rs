@@ -64,7 +64,7 @@ impl Csr {
         let columns = symbolic_columns(&transpose.pattern);
         let symbolic = self.pattern().symbolic.lu.get_or_init(|| {
             let analysed = factorize_symbolic_lu(columns, Default::default());
-            analysed.map(Arc::new).map_err(|e| memory(OPERATION, &e))
+            analysed.map(Arc::new).map_err(|e| memory(OPERATION, e))
         });
         let symbolic = symbolic.clone()?;
         let by_column = self.stop_gradient().t();
@@ -99,7 +99,7 @@ impl Csr {
                 Default::default(),
                 Default::default(),
             );
-            analysed.map(Arc::new).map_err(|e| memory(OPERATION, &e))
+            analysed.map(Arc::new).map_err(|e| memory(OPERATION, e))
         });
         let symbolic = symbolic.clone()?;
         let factor: Arc<dyn Factor> = with_real!(self.values().dtype(), T => {
@@ -175,7 +175,7 @@ fn symbolic_columns(transposed: &Pattern) -> SymbolicSparseColMatRef<'_, usize> 
     )
 }
 
-fn memory(operation: &'static str, _: &FaerError) -> LinalgError {
+fn memory(operation: &'static str, _: FaerError) -> LinalgError {
     // The other kind of failure, an index beyond the range of usize, cannot happen.
     LinalgError::OutOfMemory { operation }
 }
@@ -206,7 +206,7 @@ impl<T: Real> Lu<T> {
                     pivot: index,
                 });
             }
-            Err(LuError::Generic(e)) => return Err(memory(OPERATION, &e)),
+            Err(LuError::Generic(e)) => return Err(memory(OPERATION, e)),
         }
         let lu = Lu { symbolic, numeric };
         lu.check_regular(matrix.nrows())?;

@@ -118,7 +118,7 @@ fn product_value<T: crate::linalg::Real>(a: &Csr, x: &Array) -> Array {
         for e in indptr[i]..indptr[i + 1] {
             let from = &dense[indices[e] * k..(indices[e] + 1) * k];
             for (y, &x) in out.iter_mut().zip(from) {
-                *y = *y + values[e] * x;
+                *y += values[e] * x;
             }
         }
     };

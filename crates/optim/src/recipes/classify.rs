@@ -1,5 +1,7 @@
 //! Training a classifier, arm against arm: accuracy, curves, and how sharp the solutions are.
 
+use std::sync::Arc;
+
 use lisse_array::{Array, DType, Stream, Tree, hvp, value_and_grad};
 use lisse_data::{Batches, Dataset, label_noise};
 use lisse_nn::models::{Mlp, MlpConfig, SmallConvNet, SmallConvNetConfig};
@@ -96,7 +98,7 @@ pub struct SharpnessConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, Tree)]
 pub enum Network {
     /// See [`ModelConfig::Conv`].
-    Conv(#[tree(flatten)] SmallConvNet),
+    Conv(#[tree(flatten)] Box<SmallConvNet>),
     /// See [`ModelConfig::Mlp`].
     Mlp(#[tree(flatten)] Mlp),
 }
@@ -115,7 +117,7 @@ impl Network {
                     batch_norm: false,
                     ..SmallConvNetConfig::default()
                 };
-                Network::Conv(config.build(&stream))
+                Network::Conv(Box::new(config.build(&stream)))
             }
             ModelConfig::Mlp { hidden } => {
                 let inputs = shape[1..].iter().product();
@@ -222,6 +224,7 @@ struct Training {
     test: Dataset,
     classes: usize,
     batches: Batches,
+    optimizer: Arc<dyn Optimizer<Network>>,
     stream: Stream,
     ranks: Ranks,
 }
@@ -262,7 +265,9 @@ impl Training {
             .map_err(Error::other)?
             .shuffled(&stream);
         let (train, test) = (train.to_device(setup.device), test.to_device(setup.device));
+        let steps = config.training.epochs * batches.per_epoch() as u64;
         Ok(Training {
+            optimizer: Arc::from(config.method.build(steps)),
             config: config.clone(),
             train,
             test,
@@ -279,10 +284,6 @@ impl Training {
 
     fn initial(&self) -> Network {
         Network::new(&self.config.model, &self.train, self.classes, self.stream.child("init"))
-    }
-
-    fn optimizer(&self) -> Box<dyn Optimizer<Network>> {
-        self.config.method.build(self.steps())
     }
 
     fn train_loss(&self, network: &Network) -> Array {
@@ -353,7 +354,7 @@ impl Process for Training {
                 "method.groups: pattern `{pattern}` matches no parameter"
             )));
         }
-        let optimizer = self.optimizer().init(&network);
+        let optimizer = self.optimizer.init(&network);
         Ok(TrainingState { network, optimizer })
     }
 
@@ -370,7 +371,7 @@ impl Process for Training {
             context: &context,
             ranks: &self.ranks,
         };
-        let info = self.optimizer().step(&mut state.network, &mut state.optimizer, &mut oracle);
+        let info = self.optimizer.step(&mut state.network, &mut state.optimizer, &mut oracle);
         context.apply_updates(&mut state.network);
         watch.metric("train.loss", info.loss);
         for (name, value) in info.metrics {
