@@ -62,9 +62,7 @@ impl Lbfgs {
             return strong_wolfe(objective, it, &direction, first, self.curvature)
                 .map(|t| (t.x, t.value, t.gradient));
         }
-        let (x, _) = projected_armijo(objective, it, &direction, first)?;
-        let (value, gradient) = objective.value_and_grad(&x);
-        Some((x, value, gradient))
+        projected_armijo(objective, it, &direction, first)
     }
 }
 

@@ -261,6 +261,9 @@ impl<M: Method + ?Sized> Method for Box<M> {
     fn step(&self, objective: &mut Objective<'_>, iterate: &mut Iterate) -> bool {
         (**self).step(objective, iterate)
     }
+    fn start(&self, objective: &mut Objective<'_>, x: &Array) -> Iterate {
+        (**self).start(objective, x)
+    }
 }
 
 /// Minimizes a smooth function of a tree from `x0`.

@@ -32,8 +32,11 @@ fn trap_after(steps: u64) -> Trap {
     Trap { after: Arc::new(AtomicU64::new(steps)), ..Trap::default() }
 }
 
+/// Rows, figures by their bits, claims, artefacts' names, and one artefact.
+type Essence = (Vec<Row>, BTreeMap<String, u64>, String, Vec<String>, Vec<u8>);
+
 /// All of a run that must not depend on interruptions: no times, no machine.
-fn essence(folder: &Path) -> (Vec<Row>, BTreeMap<String, u64>, String, Vec<String>, Vec<u8>) {
+fn essence(folder: &Path) -> Essence {
     let run = RunFolder::open(folder).unwrap();
     let rows = run.rows().unwrap().into_iter().map(|row| Row { seconds: 0.0, ..row }).collect();
     let summary = run.summary().unwrap().unwrap();
