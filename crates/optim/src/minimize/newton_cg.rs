@@ -76,6 +76,7 @@ impl Method for NewtonCg {
         for _ in 0..60 {
             let free = objective.free(&iterate.x, &iterate.gradient);
             let step = self.inner(objective, iterate, &free);
+            let step = objective.two_metric(&step, &free, &iterate.gradient);
             let x = objective.project(&(&iterate.x + step));
             let s = &x - &iterate.x;
             let length = dot(&s, &s).sqrt();
