@@ -89,19 +89,19 @@ impl RunFolder {
 
     /// Writes `report.html` anew from what is in the folder, and returns its path.
     pub fn write_report(&self) -> Result<PathBuf, Error> {
-        self.write_report_on(&crate::disk::FileSystem)
-    }
-
-    fn write_report_on(&self, disk: &dyn Disk) -> Result<PathBuf, Error> {
         let summary = self
             .summary()?
             .ok_or_else(|| Error::NotARun { path: self.path.clone(), missing: SUMMARY })?;
+        self.write_report_of(&summary, &crate::disk::FileSystem)
+    }
+
+    fn write_report_of(&self, summary: &Summary, disk: &dyn Disk) -> Result<PathBuf, Error> {
         let exhibits = summary
             .exhibits
             .iter()
             .map(|name| self.exhibit(name))
             .collect::<Result<Vec<_>, _>>()?;
-        let html = report::page(&summary, &self.rows()?, &exhibits, &self.recipe_text()?)?;
+        let html = report::page(summary, &self.rows()?, &exhibits, &self.recipe_text()?)?;
         let path = self.path.join(REPORT);
         replace(disk, &path, html.as_bytes())?;
         Ok(path)
@@ -203,8 +203,9 @@ impl Store {
         self.log.sync()?;
         let mut text = serde_json::to_vec_pretty(summary).map_err(Error::other)?;
         text.push(b'\n');
-        replace(&*self.disk, &self.folder.path.join(SUMMARY), &text)?;
-        self.folder.write_report_on(&*self.disk).map(drop)
+        // The summary last: a run that has one is over and has its report.
+        self.folder.write_report_of(summary, &*self.disk)?;
+        replace(&*self.disk, &self.folder.path.join(SUMMARY), &text)
     }
 }
 

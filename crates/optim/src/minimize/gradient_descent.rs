@@ -15,10 +15,10 @@ impl Method for GradientDescent {
             Some((s, y)) if dot(s, y) > 0.0 => dot(s, s) / dot(s, y),
             _ => 1.0 / iterate.gradient.abs().max_all().item().max(1.0),
         };
-        let Some((x, _)) = projected_armijo(objective, iterate, &direction, first) else {
+        let Some((x, value, gradient)) = projected_armijo(objective, iterate, &direction, first)
+        else {
             return false;
         };
-        let (value, gradient) = objective.value_and_grad(&x);
         iterate.pairs = vec![(&x - &iterate.x, &gradient - &iterate.gradient)];
         (iterate.x, iterate.value, iterate.gradient) = (x, value, gradient);
         true

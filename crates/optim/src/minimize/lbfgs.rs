@@ -58,13 +58,12 @@ impl Lbfgs {
         let direction = Lbfgs::direction(pairs, &it.gradient, free.as_ref());
         let first =
             if pairs.is_empty() { 1.0 / it.gradient.abs().sum_all().item().max(1.0) } else { 1.0 };
-        if free.is_none() {
+        let Some(free) = free else {
             return strong_wolfe(objective, it, &direction, first, self.curvature)
                 .map(|t| (t.x, t.value, t.gradient));
-        }
-        let (x, _) = projected_armijo(objective, it, &direction, first)?;
-        let (value, gradient) = objective.value_and_grad(&x);
-        Some((x, value, gradient))
+        };
+        let direction = objective.two_metric(&direction, &free, &it.gradient);
+        projected_armijo(objective, it, &direction, first)
     }
 }
 

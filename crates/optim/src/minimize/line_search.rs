@@ -9,6 +9,15 @@ const DECREASE: f64 = 1e-4;
 /// Most evaluations of one search.
 const MOST_TRIALS: usize = 40;
 
+/// Whether a point decreases the value enough: by what the slope `promised` (the gradient at the start times the displacement,
+/// negative), or, where rounding hides that decrease, so far as the slope there tells (the approximate condition of Hager and
+/// Zhang, 2005): `slope` is the gradient at the point times the displacement.
+fn decreases(before: f64, after: f64, promised: f64, slope: f64) -> bool {
+    let noise = 10.0 * f64::EPSILON * before.abs();
+    after <= before + DECREASE * promised
+        || (after <= before + noise && slope <= (2.0 * DECREASE - 1.0) * promised)
+}
+
 /// A point on a ray with its value and gradient.
 #[derive(Clone)]
 pub(super) struct Trial {
@@ -45,7 +54,7 @@ pub(super) fn strong_wolfe(
         let slope = dot(&gradient, direction);
         Trial { x, value, gradient, step, slope }
     };
-    let enough = |t: &Trial| t.value <= origin.value + DECREASE * t.step * slope;
+    let enough = |t: &Trial| decreases(origin.value, t.value, t.step * slope, t.step * t.slope);
     let flat = |t: &Trial| t.slope.abs() <= -curvature * slope;
     let mut previous = origin.clone();
     let mut step = first;
@@ -56,11 +65,11 @@ pub(super) fn strong_wolfe(
             step = previous.step + 0.1 * (step - previous.step);
             continue;
         }
+        if enough(&current) && flat(&current) {
+            return Some(current);
+        }
         if !enough(&current) || (trial > 0 && current.value >= previous.value) {
             return zoom(&origin, previous, current, curvature, &mut evaluate);
-        }
-        if flat(&current) {
-            return Some(current);
         }
         if current.slope >= 0.0 {
             return zoom(&origin, current, previous, curvature, &mut evaluate);
@@ -85,15 +94,14 @@ fn zoom(
             break;
         }
         let middle = evaluate(interpolate(&low, &high));
-        if middle.value > origin.value + DECREASE * middle.step * origin.slope
-            || middle.value >= low.value
-            || !middle.value.is_finite()
-        {
+        let promised = middle.step * origin.slope;
+        let enough = decreases(origin.value, middle.value, promised, middle.step * middle.slope);
+        if enough && middle.slope.abs() <= -curvature * origin.slope {
+            return Some(middle);
+        }
+        if !enough || middle.value >= low.value || !middle.value.is_finite() {
             high = middle;
         } else {
-            if middle.slope.abs() <= -curvature * origin.slope {
-                return Some(middle);
-            }
             if middle.slope * (high.step - low.step) >= 0.0 {
                 high = low;
             }
@@ -114,20 +122,22 @@ fn interpolate(a: &Trial, b: &Trial) -> f64 {
     if step.is_finite() { step.clamp(low + margin, high - margin) } else { 0.5 * (low + high) }
 }
 
-/// Halves the step until the projected point decreases the value enough (Bertsekas, 1976).
+/// Halves the step until the projected point decreases the value enough (Bertsekas, 1976): the point, its value and gradient.
 pub(super) fn projected_armijo(
     objective: &mut Objective<'_>,
     from: &Iterate,
     direction: &Array,
     first: f64,
-) -> Option<(Array, f64)> {
+) -> Option<(Array, f64, Array)> {
     let mut step = first;
     for _ in 0..MOST_TRIALS {
         let x = objective.project(&from.x.add_scaled(step, direction));
-        let promised = dot(&from.gradient, &(&x - &from.x));
-        let value = objective.value(&x);
-        if promised < 0.0 && value <= from.value + DECREASE * promised {
-            return Some((x, value));
+        let moved = &x - &from.x;
+        let promised = dot(&from.gradient, &moved);
+        // With its gradient: the first trial is usually taken.
+        let (value, gradient) = objective.value_and_grad(&x);
+        if promised < 0.0 && decreases(from.value, value, promised, dot(&gradient, &moved)) {
+            return Some((x, value, gradient));
         }
         step *= 0.5;
     }

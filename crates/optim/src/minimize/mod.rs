@@ -214,16 +214,24 @@ impl<'a> Objective<'a> {
         (self.project(&(x - gradient)) - x).abs().max_all().item()
     }
 
-    /// 1 where a coordinate may move along the negative gradient, 0 where a bound holds it.
+    /// 1 where a coordinate may move along the negative gradient, 0 where a bound holds it or soon would: within the distance
+    /// `min(1e-3, |P(x - g) - x|)` of the bound (Bertsekas, 1982), without which steps zigzag between bounds.
     pub fn free(&self, x: &Array, gradient: &Array) -> Array {
         let ones = x.ones_like();
         let Some((lower, upper)) = &self.bounds else { return ones };
+        let near = self.optimality(x, gradient).min(1e-3);
         let zero = x.zeros_like();
         let held_low =
-            x.less_equal(lower).cast(x.dtype()) * gradient.greater(&zero).cast(x.dtype());
+            x.less_equal(&(lower + near)).cast(x.dtype()) * gradient.greater(&zero).cast(x.dtype());
         let held_high =
-            x.greater_equal(upper).cast(x.dtype()) * gradient.less(&zero).cast(x.dtype());
+            x.greater_equal(&(upper - near)).cast(x.dtype()) * gradient.less(&zero).cast(x.dtype());
         ones - held_low.maximum(&held_high)
+    }
+
+    /// A direction that is a method's own in the `free` coordinates and the negative gradient in the others, which takes them to
+    /// their bounds.
+    pub fn two_metric(&self, direction: &Array, free: &Array, gradient: &Array) -> Array {
+        if self.bounded() { direction * free - gradient * (1.0 - free) } else { direction.clone() }
     }
 }
 
@@ -260,6 +268,9 @@ pub trait Method {
 impl<M: Method + ?Sized> Method for Box<M> {
     fn step(&self, objective: &mut Objective<'_>, iterate: &mut Iterate) -> bool {
         (**self).step(objective, iterate)
+    }
+    fn start(&self, objective: &mut Objective<'_>, x: &Array) -> Iterate {
+        (**self).start(objective, x)
     }
 }
 

@@ -76,6 +76,7 @@ impl Method for NewtonCg {
         for _ in 0..60 {
             let free = objective.free(&iterate.x, &iterate.gradient);
             let step = self.inner(objective, iterate, &free);
+            let step = objective.two_metric(&step, &free, &iterate.gradient);
             let x = objective.project(&(&iterate.x + step));
             let s = &x - &iterate.x;
             let length = dot(&s, &s).sqrt();
@@ -87,13 +88,18 @@ impl Method for NewtonCg {
             let value = objective.value(&x);
             // Near the optimum both decreases drown in rounding: then trust the model.
             let noise = 10.0 * f64::EPSILON * iterate.value.abs().max(1.0);
-            let ratio = (iterate.value - value + noise) / (predicted + noise);
+            // Projection may turn a step of descent into one of ascent: shorter steps meet fewer bounds.
+            let ratio = if predicted > -noise {
+                (iterate.value - value + noise) / (predicted + noise)
+            } else {
+                0.0
+            };
             if ratio < 0.25 || !value.is_finite() {
-                iterate.radius = 0.25 * length;
+                iterate.radius = 0.25 * length.min(iterate.radius);
             } else if ratio > 0.75 && length > 0.99 * iterate.radius {
                 iterate.radius = (2.0 * iterate.radius).min(self.max_radius);
             }
-            if ratio > 0.1 && value.is_finite() && predicted > -noise {
+            if ratio > 0.1 && value.is_finite() {
                 let (value, gradient) = objective.value_and_grad(&x);
                 (iterate.x, iterate.value, iterate.gradient) = (x, value, gradient);
                 return true;
