@@ -31,6 +31,17 @@ pub fn registry() -> run::Registry {
     registry
 }
 
+/// The book's pages with Rust code, so that `cargo test --doc` runs their examples.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../../../docs/src/derivatives.md")]
+    struct Derivatives;
+    #[doc = include_str!("../../../docs/src/methods/first-order.md")]
+    struct FirstOrder;
+    #[doc = include_str!("../../../docs/src/methods/minimizers.md")]
+    struct Minimizers;
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
