@@ -36,7 +36,8 @@ impl RunFolder {
     pub fn open(path: impl Into<PathBuf>) -> Result<RunFolder, Error> {
         let path = path.into();
         if !path.is_dir() {
-            let source = std::io::ErrorKind::NotFound.into();
+            let problem = if path.exists() { "it is not a folder" } else { "it does not exist" };
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, problem);
             return Err(Error::disk(&path, "open this run folder", source));
         }
         if !path.join(RECIPE).is_file() {
@@ -93,9 +94,7 @@ impl RunFolder {
     }
 
     fn write_report_on(&self, disk: &dyn Disk) -> Result<PathBuf, Error> {
-        let summary = self
-            .summary()?
-            .ok_or_else(|| Error::NotARun { path: self.path.clone(), missing: SUMMARY })?;
+        let summary = self.summary()?.ok_or_else(|| Error::NotEnded { path: self.path.clone() })?;
         let exhibits = summary
             .exhibits
             .iter()
@@ -124,12 +123,8 @@ impl RunFolder {
 }
 
 fn new_folder(path: &Path) -> Result<PathBuf, Error> {
-    let taken = match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
-        // A file in its place is told apart from nothing in its place.
-        Err(_) => path.exists(),
-    };
-    if taken {
+    // What cannot be listed is a file, which `create_dir_all` refuses, or not there.
+    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Error::FolderExists { path: path.to_owned() });
     }
     fs::create_dir_all(path).map_err(|e| Error::disk(path, "make this folder", e))?;
