@@ -90,17 +90,17 @@ impl RunFolder {
 
     /// Writes `report.html` anew from what is in the folder, and returns its path.
     pub fn write_report(&self) -> Result<PathBuf, Error> {
-        self.write_report_on(&crate::disk::FileSystem)
+        let summary = self.summary()?.ok_or_else(|| Error::NotEnded { path: self.path.clone() })?;
+        self.write_report_of(&summary, &crate::disk::FileSystem)
     }
 
-    fn write_report_on(&self, disk: &dyn Disk) -> Result<PathBuf, Error> {
-        let summary = self.summary()?.ok_or_else(|| Error::NotEnded { path: self.path.clone() })?;
+    fn write_report_of(&self, summary: &Summary, disk: &dyn Disk) -> Result<PathBuf, Error> {
         let exhibits = summary
             .exhibits
             .iter()
             .map(|name| self.exhibit(name))
             .collect::<Result<Vec<_>, _>>()?;
-        let html = report::page(&summary, &self.rows()?, &exhibits, &self.recipe_text()?)?;
+        let html = report::page(summary, &self.rows()?, &exhibits, &self.recipe_text()?)?;
         let path = self.path.join(REPORT);
         replace(disk, &path, html.as_bytes())?;
         Ok(path)
@@ -194,12 +194,13 @@ impl Store {
         replace(&*self.disk, &self.folder.checkpoint_path(), bytes)
     }
 
+    /// Writes the report, then the summary: with it a run may be finished for good, so nothing is left to be written after it.
     pub(crate) fn write_summary(&mut self, summary: &Summary) -> Result<(), Error> {
         self.log.sync()?;
+        self.folder.write_report_of(summary, &*self.disk)?;
         let mut text = serde_json::to_vec_pretty(summary).map_err(Error::other)?;
         text.push(b'\n');
-        replace(&*self.disk, &self.folder.path.join(SUMMARY), &text)?;
-        self.folder.write_report_on(&*self.disk).map(drop)
+        replace(&*self.disk, &self.folder.path.join(SUMMARY), &text)
     }
 }
 

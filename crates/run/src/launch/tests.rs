@@ -89,14 +89,9 @@ fn an_interruption_at_any_step_changes_nothing() {
     for steps in 1..=12 {
         let out = folder.path().join(format!("cut-{steps}"));
         let first = run_into(&trap_after(steps), &out);
-        // The last step ends the run, whoever asks.
-        let interrupted = steps != 6 && steps != 12;
-        assert_eq!(first.summary.stop == Stop::Interrupted, steps != 12, "after {steps}");
-        if steps == 12 {
-            continue;
-        }
+        // After an arm's last step, its `finish` is what is interrupted.
+        assert_eq!(first.summary.stop, Stop::Interrupted, "after {steps}");
         assert!(!first.summary.finished && first.summary.claims.is_empty());
-        assert!(interrupted || first.summary.arms.len() == 1 || steps == 6);
         let second = resume_quietly(&out).unwrap();
         assert!(second.summary.finished);
         assert_eq!(essence(&out), essence(&whole), "interrupted after {steps} steps");
@@ -224,7 +219,8 @@ fn a_full_disk_leaves_the_last_checkpoint() {
     let set = ["run.checkpoint_steps=1"];
     run(&whole, &set);
     let mut failures = 0;
-    for room in (500..40_000).step_by(1777) {
+    // Until there is room for everything, the report and the summary included.
+    for room in (500..).step_by(1777) {
         let out = folder.path().join(format!("room-{room}"));
         let disk = FullDisk::with_room(room);
         match launch_on(&registry(Trap::default()), &request(&out, &set), Session::quiet(), || {
