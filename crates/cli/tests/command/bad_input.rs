@@ -66,19 +66,19 @@ fn methods_and_recipes_that_are_not_there() {
 fn keys_that_are_not_there() {
     assert_eq!(
         refused("epochs", "epoch"),
-        "error: slip.toml:15: training.epoch: there is no such key; did you mean `epochs`? Valid names: epochs, batch_size, dtype\n"
+        "error: slip.toml:16: training.epoch: there is no such key; did you mean `epochs`? Valid names: epochs, batch_size, dtype\n"
     );
     assert_eq!(
         refused("[training]", "[trainig]"),
-        "error: slip.toml:14: trainig: there is no such key; did you mean `training`?\n"
+        "error: slip.toml:15: trainig: there is no such key; did you mean `training`?\n"
     );
     assert_eq!(
         refused("learning_rate = 0.1", "learning_rate = 0.1\nmomentun = 0.9"),
-        "error: slip.toml:13: method.optimizer.momentun: there is no such key; did you mean `momentum`? Valid names: learning_rate, momentum, nesterov, weight_decay\n"
+        "error: slip.toml:14: method.optimizer.momentun: there is no such key; did you mean `momentum`? Valid names: learning_rate, momentum, nesterov, weight_decay\n"
     );
     assert_eq!(
         refused("batch_size = 16\n", ""),
-        "error: slip.toml:14: training.batch_size: this key is missing and has no default\n"
+        "error: slip.toml:15: training.batch_size: this key is missing and has no default\n"
     );
     assert_eq!(
         refused("classify", "clasify"),
@@ -113,19 +113,19 @@ fn settings_of_keys_that_are_not_there() {
 fn values_of_the_wrong_type() {
     assert_eq!(
         refused("0.1", "\"fast\""),
-        "error: slip.toml:12: method.optimizer.learning_rate: expected a number, found the string \"fast\"\n"
+        "error: slip.toml:13: method.optimizer.learning_rate: expected a number, found the string \"fast\"\n"
     );
     assert_eq!(
         refused("epochs = 3", "epochs = 2.5"),
-        "error: slip.toml:15: training.epochs: expected a whole number, 0 or more, found the number 2.5\n"
+        "error: slip.toml:16: training.epochs: expected a whole number, 0 or more, found the number 2.5\n"
     );
     assert_eq!(
         refused("hidden = [4]", "hidden = 4"),
-        "error: slip.toml:8: model.hidden: expected a list, found the number 4\n"
+        "error: slip.toml:9: model.hidden: expected a list, found the number 4\n"
     );
     assert_eq!(
         refused("hidden = [4]", "hidden = [\n  4,\n  \"many\",\n]"),
-        "error: slip.toml:10: model.hidden.1: expected a whole number, 0 or more, found the string \"many\"\n"
+        "error: slip.toml:11: model.hidden.1: expected a whole number, 0 or more, found the string \"many\"\n"
     );
     assert_eq!(
         refused("[data]", "[data"),
@@ -137,15 +137,15 @@ fn values_of_the_wrong_type() {
 fn values_out_of_range() {
     assert_eq!(
         refused("0.1", "-0.1"),
-        "error: slip.toml:12: method.optimizer.learning_rate: expected a number above 0, found the number -0.1\n"
+        "error: slip.toml:13: method.optimizer.learning_rate: expected a number above 0, found the number -0.1\n"
     );
     assert_eq!(
         refused("0.1", "nan"),
-        "error: slip.toml:12: method.optimizer.learning_rate: expected a number above 0, found the number NaN\n"
+        "error: slip.toml:13: method.optimizer.learning_rate: expected a number above 0, found the number NaN\n"
     );
     assert_eq!(
         refused("batch_size = 16", "batch_size = 0"),
-        "error: slip.toml:16: training.batch_size: expected at least 1, found the number 0\n"
+        "error: slip.toml:17: training.batch_size: expected at least 1, found the number 0\n"
     );
     assert_eq!(
         refused("name = \"iris\"", "name = \"irsi\""),
@@ -203,12 +203,12 @@ fn dtypes_that_are_not_there() {
     assert_eq!(
         refused("batch_size = 16", "batch_size = 16\ndtype = \"f33\""),
         format!(
-            "error: slip.toml:17: training.dtype: \"f33\" is not a valid choice; did you mean `f32`? Valid names: {names}\n"
+            "error: slip.toml:18: training.dtype: \"f33\" is not a valid choice; did you mean `f32`? Valid names: {names}\n"
         )
     );
     assert_eq!(
         refused("batch_size = 16", "batch_size = 16\ndtype = \"i64\""),
-        "error: slip.toml:17: training.dtype: expected f32 or f64, found the string \"i64\"\n"
+        "error: slip.toml:18: training.dtype: expected f32 or f64, found the string \"i64\"\n"
     );
 }
 
