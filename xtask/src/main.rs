@@ -14,7 +14,7 @@ cargo xtask COMMAND
   test     cargo test --workspace
   docs     cargo doc with warnings denied
   recipes  every recipe in its quick form, its claims checked
-  mpi      ranks: the tests under OpenMPI and a quick recipe on three ranks (needs libopenmpi-dev, libclang-dev)
+  mpi      ranks: the tests under OpenMPI and the quick recipes on three ranks (needs libopenmpi-dev, libclang-dev)
 ";
 
 fn main() -> ExitCode {
@@ -70,49 +70,35 @@ fn docs() -> bool {
 const RECIPES: [&str; 3] = ["minimizers", "optimizers-digits", "sharpness-digits"];
 
 fn recipes() -> bool {
-    let folder = env::temp_dir().join(format!("lisse-recipes-{}", std::process::id()));
-    let good = run("cargo", &["build", "--release"], &[])
-        && RECIPES.iter().all(|name| {
-            let out = folder.join(name);
-            let out = out.to_string_lossy();
-            run(
-                "cargo",
-                &["run", "--release", "--", "run", name, "--quick", "--check", "--out", &out],
-                &[],
-            )
-        });
-    // Best effort: a temporary folder.
-    let _ = std::fs::remove_dir_all(&folder);
-    good
+    run("cargo", &["build", "--release"], &[])
+        && quick_recipes("cargo", &["run", "--release", "--quiet", "--", "run"])
 }
 
+/// Under OpenMPI: the tests of ranks, three ranks against one, and every quick recipe on three ranks.
 fn mpi() -> bool {
-    let folder = env::temp_dir().join(format!("lisse-ranks-{}", std::process::id()));
-    let out = folder.join("optimizers-digits");
-    let out = out.to_string_lossy();
-    let good = run("cargo", &["test", "--package", "lisse-run", "--features", "mpi"], &[])
+    // This program is TARGET/debug/xtask.
+    let here = env::current_exe().expect("the system tells where a program lies");
+    let lisse = here.ancestors().nth(2).expect("two folders above").join("release/lisse");
+    let lisse = lisse.to_string_lossy();
+    let ranks = ["--allow-run-as-root", "--oversubscribe", "-n", "3", &lisse, "run"];
+    run("cargo", &["test", "--package", "lisse-run", "--features", "mpi"], &[])
         && run(
             "cargo",
-            &["build", "--release", "--package", "lisse-cli", "--features", "mpi"],
+            &["test", "--package", "lisse-cli", "--features", "mpi", "--test", "ranks"],
             &[],
         )
-        && run(
-            "mpirun",
-            &[
-                "--allow-run-as-root",
-                "--oversubscribe",
-                "-n",
-                "3",
-                "target/release/lisse",
-                "run",
-                "optimizers-digits",
-                "--quick",
-                "--check",
-                "--out",
-                &out,
-            ],
-            &[],
-        );
+        && run("cargo", &["build", "--release", "--package", "lisse-cli", "--features", "mpi"], &[])
+        && quick_recipes("mpirun", &ranks)
+}
+
+/// Every recipe in its quick form with its claims checked; `command` comes before the recipe's name.
+fn quick_recipes(program: &str, command: &[&str]) -> bool {
+    let folder = env::temp_dir().join(format!("lisse-recipes-{}", std::process::id()));
+    let good = RECIPES.iter().all(|name| {
+        let out = folder.join(name);
+        let out = out.to_string_lossy();
+        run(program, &[command, &[*name, "--quick", "--check", "--out", &out]].concat(), &[])
+    });
     // Best effort: a temporary folder.
     let _ = std::fs::remove_dir_all(&folder);
     good

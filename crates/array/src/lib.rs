@@ -11,6 +11,7 @@
 extern crate self as lisse_array;
 
 mod array;
+mod bytes;
 pub mod check;
 mod cpu;
 mod device;

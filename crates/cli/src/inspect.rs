@@ -11,7 +11,7 @@ use crate::output::{Failure, print, print_json, tell};
 
 /// Runs side by side.
 pub fn compare(runs: &[PathBuf], html: Option<&Path>, json: bool) -> Result<(), Failure> {
-    let folders = runs.iter().map(|run| RunFolder::open(run)).collect::<Result<Vec<_>, _>>()?;
+    let folders = runs.iter().map(RunFolder::open).collect::<Result<Vec<_>, _>>()?;
     let comparison = Comparison::of(&folders)?;
     if let Some(path) = html {
         fs::write(path, comparison.html())

@@ -3,7 +3,7 @@
 use lisse_array::Tree;
 use serde::{Deserialize, Serialize};
 
-use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
+use crate::optimizer::{Optimizer, Oracle, State, StepInfo, WithGradient};
 
 /// How gradients are bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,38 +44,20 @@ pub struct Clipped<O> {
     pub inner: O,
 }
 
-struct ClippedOracle<'a, P> {
-    clip: Clip,
-    inner: &'a mut dyn Oracle<P>,
-    norm: f64,
-}
-
-impl<P: Tree> Oracle<P> for ClippedOracle<'_, P> {
-    fn value_and_grad(&mut self, params: &P) -> (f64, P) {
-        let (value, gradient) = self.inner.value_and_grad(params);
-        let (gradient, norm) = self.clip.apply(&gradient);
-        self.norm = norm;
-        (value, gradient)
-    }
-    fn value(&mut self, params: &P) -> f64 {
-        self.inner.value(params)
-    }
-    fn hvp(&mut self, params: &P, v: &P) -> P {
-        self.inner.hvp(params, v)
-    }
-    fn per_example_grads(&mut self, params: &P) -> Option<P> {
-        self.inner.per_example_grads(params)
-    }
-}
-
 impl<P: Tree, O: Optimizer<P>> Optimizer<P> for Clipped<O> {
     fn init(&self, params: &P) -> State<P> {
         self.inner.init(params)
     }
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
-        let mut clipped = ClippedOracle { clip: self.clip, inner: oracle, norm: f64::NAN };
+        let mut norm = f64::NAN;
+        let mut clipped = WithGradient::new(oracle, |inner, params: &P| {
+            let (value, gradient) = inner.value_and_grad(params);
+            let (gradient, before) = self.clip.apply(&gradient);
+            norm = before;
+            (value, gradient)
+        });
         let mut info = self.inner.step(params, state, &mut clipped);
-        info.metrics.push(("gradient_norm", clipped.norm));
+        info.metrics.push(("gradient_norm", norm));
         info
     }
 }

@@ -30,7 +30,7 @@ pub use groups::{Group, Groups};
 pub use minimize::{
     GradientDescent, Lbfgs, Method, Minimum, NewtonCg, Objective, Options, Stop, minimize,
 };
-pub use optimizer::{LossOracle, Optimizer, Oracle, State, StepInfo};
+pub use optimizer::{LossOracle, Optimizer, Oracle, State, StepInfo, WithGradient};
 pub use rmsprop::RmsProp;
 pub use sam::Sam;
 pub use schedule::Schedule;

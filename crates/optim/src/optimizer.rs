@@ -46,6 +46,49 @@ impl<P: Tree, F: Fn(&P) -> Array> Oracle<P> for LossOracle<F> {
     }
 }
 
+/// An oracle that answers with another loss and gradient: what wrappers hand to the optimizer inside.
+///
+/// ```
+/// use lisse_array::Array;
+/// use lisse_optim::{LossOracle, Optimizer, Oracle, Sgd, WithGradient};
+/// // Signs instead of gradients.
+/// let mut oracle = LossOracle(|x: &Array| x.square().sum_all());
+/// let mut signs = WithGradient::new(&mut oracle, |inner, x: &Array| {
+///     let (value, gradient) = inner.value_and_grad(x);
+///     (value, gradient.sign())
+/// });
+/// let mut x = Array::from_slice(&[3.0f64, -2.0], &[2]);
+/// let optimizer = Sgd::new(0.5);
+/// optimizer.step(&mut x, &mut optimizer.init(&x.clone()), &mut signs);
+/// assert_eq!(x.to_vec::<f64>(), [2.5, -1.5]);
+/// ```
+pub struct WithGradient<'a, P, F> {
+    inner: &'a mut dyn Oracle<P>,
+    rule: F,
+}
+
+impl<'a, P, F: FnMut(&mut dyn Oracle<P>, &P) -> (f64, P)> WithGradient<'a, P, F> {
+    /// Answers `value_and_grad` by `rule`, which may ask `inner` anything; all else by `inner`.
+    pub fn new(inner: &'a mut dyn Oracle<P>, rule: F) -> WithGradient<'a, P, F> {
+        WithGradient { inner, rule }
+    }
+}
+
+impl<P, F: FnMut(&mut dyn Oracle<P>, &P) -> (f64, P)> Oracle<P> for WithGradient<'_, P, F> {
+    fn value_and_grad(&mut self, params: &P) -> (f64, P) {
+        (self.rule)(self.inner, params)
+    }
+    fn value(&mut self, params: &P) -> f64 {
+        self.inner.value(params)
+    }
+    fn hvp(&mut self, params: &P, v: &P) -> P {
+        self.inner.hvp(params, v)
+    }
+    fn per_example_grads(&mut self, params: &P) -> Option<P> {
+        self.inner.per_example_grads(params)
+    }
+}
+
 /// What one step tells.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepInfo {

@@ -3,7 +3,7 @@
 use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
-use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
+use crate::optimizer::{Optimizer, Oracle, State, StepInfo, WithGradient};
 
 /// Sharpness-aware minimization (Foret et al., 2021) and its scale-invariant form ASAM (Kwon et al., 2021), around any
 /// optimizer: the inner optimizer sees the gradient at `x + e(x)`, the first-order worst point of a ball.
@@ -54,48 +54,25 @@ impl<O> Sam<O> {
     }
 }
 
-struct Perturbed<'a, P, O> {
-    sam: &'a Sam<O>,
-    inner: &'a mut dyn Oracle<P>,
-    gradient_norm: f64,
-    sharpness: f64,
-}
-
-impl<P: Tree, O> Oracle<P> for Perturbed<'_, P, O> {
-    fn value_and_grad(&mut self, params: &P) -> (f64, P) {
-        let (value, gradient) = self.inner.value_and_grad(params);
-        if self.sam.rho == 0.0 {
-            return (value, gradient);
-        }
-        self.gradient_norm = gradient.norm();
-        let perturbed = params.axpy(1.0, &self.sam.perturbation(params, &gradient));
-        let (worst, gradient) = self.inner.value_and_grad(&perturbed);
-        self.sharpness = worst - value;
-        (value, gradient)
-    }
-    fn value(&mut self, params: &P) -> f64 {
-        self.inner.value(params)
-    }
-    fn hvp(&mut self, params: &P, v: &P) -> P {
-        self.inner.hvp(params, v)
-    }
-    fn per_example_grads(&mut self, params: &P) -> Option<P> {
-        self.inner.per_example_grads(params)
-    }
-}
-
 impl<P: Tree, O: Optimizer<P>> Optimizer<P> for Sam<O> {
     fn init(&self, params: &P) -> State<P> {
         self.inner.init(params)
     }
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
-        let mut perturbed =
-            Perturbed { sam: self, inner: oracle, gradient_norm: f64::NAN, sharpness: 0.0 };
-        let mut info = self.inner.step(params, state, &mut perturbed);
-        if self.rho != 0.0 {
-            info.metrics.push(("gradient_norm", perturbed.gradient_norm));
-            info.metrics.push(("sharpness", perturbed.sharpness));
+        if self.rho == 0.0 {
+            return self.inner.step(params, state, oracle);
         }
+        let (mut norm, mut sharpness) = (f64::NAN, f64::NAN);
+        let mut perturbed = WithGradient::new(oracle, |inner, params: &P| {
+            let (value, gradient) = inner.value_and_grad(params);
+            norm = gradient.norm();
+            let worst_point = params.axpy(1.0, &self.perturbation(params, &gradient));
+            let (worst, gradient) = inner.value_and_grad(&worst_point);
+            sharpness = worst - value;
+            (value, gradient)
+        });
+        let mut info = self.inner.step(params, state, &mut perturbed);
+        info.metrics.extend([("gradient_norm", norm), ("sharpness", sharpness)]);
         info
     }
 }

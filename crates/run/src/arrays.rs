@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use lisse_array::{Array, DType, Element, Tree, bf16, f16};
+use lisse_array::{Array, DType, Tree};
 use safetensors::{Dtype, SafeTensors, View};
 
 use crate::Error;
@@ -78,17 +78,7 @@ impl View for Saved {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let array = &self.0;
-        Cow::Owned(match array.dtype() {
-            DType::F64 => to_bytes::<f64>(array),
-            DType::F32 => to_bytes::<f32>(array),
-            DType::F16 => to_bytes::<f16>(array),
-            DType::BF16 => to_bytes::<bf16>(array),
-            DType::I64 => to_bytes::<i64>(array),
-            DType::I32 => to_bytes::<i32>(array),
-            DType::U8 => to_bytes::<u8>(array),
-            DType::Bool => to_bytes::<bool>(array),
-        })
+        Cow::Owned(self.0.to_bytes())
     }
 
     fn data_len(&self) -> usize {
@@ -96,27 +86,19 @@ impl View for Saved {
     }
 }
 
-fn to_bytes<T: Element>(array: &Array) -> Vec<u8> {
-    let raw: Vec<T::Raw> = array.to_vec::<T>().into_iter().map(T::to_raw).collect();
-    bytemuck::cast_slice(&raw).to_vec()
-}
-
 fn from_bytes(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Option<Array> {
-    fn read<T: Element>(shape: &[usize], bytes: &[u8]) -> Array {
-        let raw: Vec<T::Raw> = bytemuck::pod_collect_to_vec(bytes);
-        Array::from_vec(raw.into_iter().map(T::from_raw).collect::<Vec<T>>(), shape)
-    }
-    Some(match dtype {
-        Dtype::F64 => read::<f64>(shape, bytes),
-        Dtype::F32 => read::<f32>(shape, bytes),
-        Dtype::F16 => read::<f16>(shape, bytes),
-        Dtype::BF16 => read::<bf16>(shape, bytes),
-        Dtype::I64 => read::<i64>(shape, bytes),
-        Dtype::I32 => read::<i32>(shape, bytes),
-        Dtype::U8 => read::<u8>(shape, bytes),
-        Dtype::BOOL => read::<bool>(shape, bytes),
+    let dtype = match dtype {
+        Dtype::F64 => DType::F64,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::I64 => DType::I64,
+        Dtype::I32 => DType::I32,
+        Dtype::U8 => DType::U8,
+        Dtype::BOOL => DType::Bool,
         _ => return None,
-    })
+    };
+    Some(Array::from_bytes(bytes, dtype, shape))
 }
 
 #[cfg(test)]

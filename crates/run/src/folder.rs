@@ -216,9 +216,8 @@ pub(crate) fn lock(folder: &RunFolder) -> Result<File, Error> {
     let path = folder.path.join(LOCK);
     let file = File::create(&path).map_err(|e| Error::disk(&path, "write", e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Busy { path: folder.path.clone() }),
         // Some network file systems know no locks; a run must still be possible there.
-        Err(TryLockError::Error(_)) => Ok(file),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }

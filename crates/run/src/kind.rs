@@ -131,7 +131,7 @@ fn check_claims<K: RecipeKind>(
         match kind.figures(&arm.config) {
             Some(figures) if arm.name.is_empty() => known.extend(figures),
             Some(figures) => {
-                known.extend(figures.into_iter().map(|figure| format!("{}.{figure}", arm.name)))
+                known.extend(figures.into_iter().map(|figure| format!("{}.{figure}", arm.name)));
             }
             None => all_known = false,
         }

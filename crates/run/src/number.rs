@@ -21,7 +21,8 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// For `#[serde(with = "number")]`.
+/// For `#[serde(with = "number")]`, which passes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
 pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if value.is_finite() {
         serializer.serialize_f64(*value)

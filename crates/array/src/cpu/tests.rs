@@ -28,7 +28,7 @@ fn values(x: &FlexTensor) -> Vec<f64> {
                 i /= shape[axis];
             }
             let offset = x.layout().index(&at);
-            crate::dtype::with_dtype!(tensor::dtype(x), T => tensor::stored::<T>(x)[offset].to_f64())
+            crate::dtype::with_dtype!(tensor::dtype(x), T => Element::to_f64(tensor::stored::<T>(x)[offset]))
         })
         .collect()
 }
@@ -236,7 +236,9 @@ proptest! {
         let got = reduce(Reduce::Sum, x.clone(), &axes);
         prop_assert_eq!(&got.layout().shape()[..], &kept[..]);
         if dtype == DType::U8 {
-            sum.iter_mut().for_each(|v| *v %= 256.0);
+            for v in &mut sum {
+                *v %= 256.0;
+            }
         }
         if dtype != DType::BF16 {
             prop_assert_eq!(values(&got), sum);

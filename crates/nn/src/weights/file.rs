@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytemuck::{AnyBitPattern, NoUninit, pod_collect_to_vec};
-use lisse_array::{Array, DType, Element, bf16, f16};
+use lisse_array::{Array, DType};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -96,14 +96,14 @@ impl WeightFile {
 
     /// Reads one tensor that the header lists.
     pub fn read(&mut self, name: &str, info: &TensorInfo) -> Result<Array, WeightError> {
-        self.dtype(name, info)?;
+        let dtype = self.dtype(name, info)?;
         let (begin, end) = info.data_offsets;
         let mut bytes = vec![0; end - begin];
         self.file
             .seek(SeekFrom::Start(self.start + begin as u64))
             .and_then(|_| self.file.read_exact(&mut bytes))
             .map_err(|source| WeightError::io(&self.path, "reading", source))?;
-        Ok(decode(&bytes, info))
+        Ok(decode(&bytes, info, dtype))
     }
 }
 
@@ -128,29 +128,19 @@ fn check_extents(path: &Path, metadata: &Metadata) -> Result<u64, WeightError> {
     Ok(last)
 }
 
-fn decode(bytes: &[u8], info: &TensorInfo) -> Array {
-    fn plain<T: Element + AnyBitPattern + NoUninit>(bytes: &[u8], shape: &[usize]) -> Array {
-        Array::from_vec::<T>(pod_collect_to_vec(bytes), shape)
-    }
+/// The bytes of a tensor of an accepted type; integers that arrays do not have become i64.
+fn decode(bytes: &[u8], info: &TensorInfo, dtype: DType) -> Array {
     fn widened<T: AnyBitPattern + NoUninit + Into<i64>>(bytes: &[u8], shape: &[usize]) -> Array {
         let values: Vec<T> = pod_collect_to_vec(bytes);
         Array::from_vec::<i64>(values.into_iter().map(Into::into).collect(), shape)
     }
     let shape = &info.shape;
     match info.dtype {
-        Dtype::F64 => plain::<f64>(bytes, shape),
-        Dtype::F32 => plain::<f32>(bytes, shape),
-        Dtype::F16 => plain::<f16>(bytes, shape),
-        Dtype::BF16 => plain::<bf16>(bytes, shape),
-        Dtype::I64 => plain::<i64>(bytes, shape),
-        Dtype::I32 => plain::<i32>(bytes, shape),
-        Dtype::U8 => plain::<u8>(bytes, shape),
         Dtype::I8 => widened::<i8>(bytes, shape),
         Dtype::I16 => widened::<i16>(bytes, shape),
         Dtype::U16 => widened::<u16>(bytes, shape),
         Dtype::U32 => widened::<u32>(bytes, shape),
-        Dtype::BOOL => Array::from_vec(bytes.iter().map(|&b| b != 0).collect(), shape),
-        other => unreachable!("{other} was refused before its bytes were read"),
+        _ => Array::from_bytes(bytes, dtype, shape),
     }
 }
 
@@ -167,23 +157,3 @@ pub(super) fn format_dtype(dtype: DType) -> Dtype {
         DType::Bool => Dtype::BOOL,
     }
 }
-
-/// The elements of an array as they lie in a file.
-pub(super) fn encode(array: &Array) -> Vec<u8> {
-    fn plain<T: Element + NoUninit>(array: &Array) -> Vec<u8> {
-        bytemuck::cast_slice(&array.to_vec::<T>()).to_vec()
-    }
-    match array.dtype() {
-        DType::F64 => plain::<f64>(array),
-        DType::F32 => plain::<f32>(array),
-        DType::F16 => plain::<f16>(array),
-        DType::BF16 => plain::<bf16>(array),
-        DType::I64 => plain::<i64>(array),
-        DType::I32 => plain::<i32>(array),
-        DType::U8 => plain::<u8>(array),
-        DType::Bool => array.to_vec::<bool>().into_iter().map(u8::from).collect(),
-    }
-}
-
-#[cfg(target_endian = "big")]
-compile_error!("weight files are little-endian and are read without swapping bytes");

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::WeightError;
-use super::file::{encode, format_dtype};
+use super::file::format_dtype;
 
 /// Writes every leaf of `tree` to the file `path` under its path as a name. The file is written beside its place, flushed to disk
 /// and then renamed, so that a failure leaves the previous file as it was.
@@ -134,7 +134,7 @@ impl SaveOptions {
             out.write_all(&((header.len() + padding) as u64).to_le_bytes())?;
             out.write_all(&header)?;
             out.write_all(&b"        "[..padding])?;
-            leaves.iter().try_for_each(|(_, leaf)| out.write_all(&encode(leaf)))
+            leaves.iter().try_for_each(|(_, leaf)| out.write_all(&leaf.to_bytes()))
         })
     }
 }

@@ -105,7 +105,7 @@ pub struct SharpnessConfig {
 #[derive(Clone, Debug, Serialize, Deserialize, Tree)]
 pub enum Network {
     /// See [`ModelConfig::Conv`].
-    Conv(#[tree(flatten)] SmallConvNet),
+    Conv(#[tree(flatten)] Box<SmallConvNet>),
     /// See [`ModelConfig::Mlp`].
     Mlp(#[tree(flatten)] Mlp),
 }
@@ -124,7 +124,7 @@ impl Network {
                     batch_norm: false,
                     ..SmallConvNetConfig::default()
                 };
-                Network::Conv(config.build(&stream))
+                Network::Conv(Box::new(config.build(&stream)))
             }
             ModelConfig::Mlp { hidden } => {
                 let inputs = shape[1..].iter().product();

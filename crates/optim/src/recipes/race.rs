@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lisse_array::{Array, Tree};
+use lisse_array::{DType, Tree};
 use lisse_data::Dataset;
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
@@ -84,11 +84,10 @@ const LOGISTIC_MINIMUM: f64 = include!("../../tests/golden/logistic_minimum.txt"
 
 /// All problems that a recipe can name.
 fn all_problems() -> Result<Vec<Problem>, Error> {
-    let cancer =
-        Dataset::bundled("breast_cancer").map_err(Error::other)?.cast(lisse_array::DType::F64);
+    let cancer = Dataset::bundled("breast_cancer").map_err(Error::other)?.cast(DType::F64);
     let scale = lisse_data::Standardizer::fit(&cancer.inputs).map_err(Error::other)?;
     let inputs = scale.apply(&cancer.inputs).map_err(Error::other)?;
-    let labels = cancer.targets.cast(lisse_array::DType::F64) * 2.0 - 1.0;
+    let labels = cancer.targets.cast(DType::F64) * 2.0 - 1.0;
     let mut list = problems::all();
     list.push(problems::logistic_regression(&inputs, &labels, L2, LOGISTIC_MINIMUM));
     Ok(list)
@@ -352,6 +351,8 @@ fn conclude(
 /// Keeps the table of names honest.
 #[cfg(test)]
 mod tests {
+    use lisse_array::Array;
+
     use super::*;
 
     #[test]
@@ -365,7 +366,7 @@ mod tests {
         let problem = all_problems().unwrap().pop().unwrap();
         let best = crate::minimize(
             &problem.function,
-            &Array::zeros(&[problem.dim()], lisse_array::DType::F64),
+            &Array::zeros(&[problem.dim()], DType::F64),
             &NewtonCg::default(),
             &crate::Options { gradient_tolerance: 1e-10, ..crate::Options::default() },
         )

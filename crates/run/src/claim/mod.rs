@@ -177,7 +177,7 @@ impl Expression {
                 }
             }
             Expression::Negative(inner) | Expression::Absolute(inner) => {
-                inner.collect_figures(names)
+                inner.collect_figures(names);
             }
             Expression::Binary(_, left, right) => {
                 left.collect_figures(names);

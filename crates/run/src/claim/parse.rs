@@ -45,7 +45,7 @@ struct Parser<'a> {
 /// A problem at the parser's position.
 type Parsed<T> = Result<T, String>;
 
-impl<'a> Parser<'a> {
+impl Parser<'_> {
     fn claim(&mut self) -> Parsed<(Expression, Relation, Expression)> {
         let left = self.sum()?;
         let relation = self.relation()?;

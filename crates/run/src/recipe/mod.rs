@@ -138,7 +138,7 @@ impl Recipe {
             .map(|(name, _)| {
                 let node = self.arm_node(name);
                 let config = read::read(&node)
-                    .map_err(|fault| locate(&self.source, self.arm(name), &fault, &HEAD_KEYS))?;
+                    .map_err(|fault| locate(&self.source, arm_of(name), &fault, &HEAD_KEYS))?;
                 Ok(Arm { name: name.clone(), config })
             })
             .collect()
@@ -154,14 +154,9 @@ impl Recipe {
             && let Some(found) = tree::find(table, &path)
         {
             place = place_of(&self.source, &found.origin);
-            problem.push_str(&format!(", found {}", found.value));
+            problem = format!("{problem}, found {}", found.value);
         }
-        Box::new(RecipeError { place, arm: self.arm(arm), key: invalid.key.clone(), problem })
-            .into()
-    }
-
-    fn arm<'a>(&self, name: &'a str) -> Option<String> {
-        Some(name).filter(|name: &&'a str| !name.is_empty()).map(str::to_owned)
+        Box::new(RecipeError { place, arm: arm_of(arm), key: invalid.key.clone(), problem }).into()
     }
 
     fn arm_node(&self, name: &str) -> Node {
@@ -236,7 +231,7 @@ fn apply(source: &str, root: &mut Table, overrides: &Overrides) -> Result<(), Er
         // A resolved recipe only says which form it is.
         Some(node @ Node { value: Value::Boolean(_), .. }) => tree::insert(root, "quick", node),
         Some(Node { value: Value::Table(_), .. }) | None => {}
-        Some(node) => return Err(not_a_table(source, "quick", &node).into()),
+        Some(node) => return Err(not_a_table(source, "quick", &node)),
     }
     if overrides.quick {
         let origin = Origin::Option("--quick".into());
@@ -314,7 +309,7 @@ fn take_arms(source: &str, root: &mut Table) -> Result<Vec<(String, Table)>, Err
         return Ok(vec![(String::new(), Table::new())]);
     };
     let Value::Table(arms) = node.value else {
-        return Err(not_a_table(source, "arms", &node).into());
+        return Err(not_a_table(source, "arms", &node));
     };
     let mut taken = Vec::new();
     for (name, arm) in arms {
@@ -330,7 +325,7 @@ fn take_arms(source: &str, root: &mut Table) -> Result<Vec<(String, Table)>, Err
             .into());
         }
         let Value::Table(table) = arm.value else {
-            return Err(not_a_table(source, &key, &arm).into());
+            return Err(not_a_table(source, &key, &arm));
         };
         if let Some((head, node)) = table.iter().find(|(key, _)| HEAD_KEYS.contains(&key.as_str()))
         {
@@ -352,7 +347,12 @@ fn take_arms(source: &str, root: &mut Table) -> Result<Vec<(String, Table)>, Err
     Ok(taken)
 }
 
-fn not_a_table(source: &str, key: &str, node: &Node) -> Box<RecipeError> {
+/// The arm that an error names: none for the only arm, which has no name.
+fn arm_of(name: &str) -> Option<String> {
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn not_a_table(source: &str, key: &str, node: &Node) -> Error {
     let problem = format!("expected a table, found {}", node.value);
     Box::new(RecipeError {
         place: place_of(source, &node.origin),
@@ -360,6 +360,7 @@ fn not_a_table(source: &str, key: &str, node: &Node) -> Box<RecipeError> {
         key: key.into(),
         problem,
     })
+    .into()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub(crate) struct NotToml {
 
 /// Line of a byte offset, from 1.
 pub(crate) fn line_at(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
+    1 + text.char_indices().take_while(|&(at, _)| at < offset).filter(|&(_, c)| c == '\n').count()
 }
 
 /// Reads TOML.
@@ -134,7 +134,7 @@ pub(crate) fn merge(base: &mut Table, over: &Table) {
     for (key, node) in over {
         match (base.iter_mut().find(|(name, _)| name == key), &node.value) {
             (Some((_, Node { value: Value::Table(below), .. })), Value::Table(above)) => {
-                merge(below, above)
+                merge(below, above);
             }
             (Some((_, below)), _) => *below = node.clone(),
             (None, _) => base.push((key.clone(), node.clone())),
@@ -206,7 +206,7 @@ impl Node {
         match &self.value {
             Value::Table(table) => table.iter().for_each(|(key, node)| below(key.clone(), node)),
             Value::List(items) => {
-                items.iter().enumerate().for_each(|(i, node)| below(i.to_string(), node))
+                items.iter().enumerate().for_each(|(i, node)| below(i.to_string(), node));
             }
             _ => {}
         }

@@ -69,8 +69,11 @@ fn bilinear(heights: &[f64], columns: usize, rows: usize, x: f64, y: f64) -> f64
     mix(mix(at(0, 0), at(1, 0), s), mix(at(0, 1), at(1, 1), s), t)
 }
 
+/// A place on the page, in pixels.
+pub(crate) type Corner = (f64, f64);
+
 /// Puts images behind all else of an SVG, each between two corners in page pixels.
-pub(crate) fn place(mut svg: String, images: &[(Image, (f64, f64), (f64, f64))]) -> String {
+pub(crate) fn place(mut svg: String, images: &[(Image, Corner, Corner)]) -> String {
     let at = svg.find('>').map_or(0, |end| end + 1);
     for (image, from, to) in images {
         let [x, y, width, height] =

@@ -150,7 +150,9 @@ fn figures(summary: &Summary) -> Markup {
 
 /// One picture for each metric, the arms in it as curves.
 pub(crate) fn curves(rows: &[Row]) -> Vec<Lines> {
-    let mut metrics: IndexMap<&str, IndexMap<&str, Vec<(f64, f64)>>> = IndexMap::new();
+    // Points by arm, by metric.
+    type Curves<'a> = IndexMap<&'a str, Vec<(f64, f64)>>;
+    let mut metrics: IndexMap<&str, Curves<'_>> = IndexMap::new();
     for row in rows {
         for (name, value) in &row.metrics {
             metrics
@@ -163,7 +165,7 @@ pub(crate) fn curves(rows: &[Row]) -> Vec<Lines> {
     }
     // A metric that has one value for each arm is no curve.
     metrics.retain(|_, arms| arms.values().any(|points| points.len() > 1));
-    let lines = |(name, arms): (&str, IndexMap<&str, Vec<(f64, f64)>>)| {
+    let lines = |(name, arms): (&str, Curves<'_>)| {
         let lines = Picture::lines(name, Axis::new("step").linear(), Axis::new(""));
         arms.into_iter().fold(lines, |lines, (arm, points)| lines.series(arm, points))
     };

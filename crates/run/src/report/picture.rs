@@ -210,6 +210,7 @@ pub struct Bars {
     pub(crate) title: String,
     pub(crate) caption: String,
     pub(crate) axis: Axis,
+    #[allow(clippy::struct_field_names)]
     pub(crate) bars: Vec<Bar>,
 }
 
@@ -244,6 +245,7 @@ pub struct Images {
     pub(crate) title: String,
     pub(crate) caption: String,
     pub(crate) columns: usize,
+    #[allow(clippy::struct_field_names)]
     pub(crate) images: Vec<(Image, String)>,
 }
 

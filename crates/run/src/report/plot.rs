@@ -121,7 +121,7 @@ pub(crate) fn bars(picture: &Bars, width: f64) -> String {
         }
     }
     let scale =
-        Scale::fit(&picture.axis, picture.bars.iter().map(|bar| bar.value.0), false).from_zero();
+        Scale::fit(&picture.axis, picture.bars.iter().map(|bar| bar.value.0), false).down_to_zero();
     let thick = if groups.len() > 1 { 12.0 } else { 18.0 };
     let row = thick * groups.len() as f64 + 10.0;
     let height = row * labels.len() as f64 + BOTTOM + 8.0;

@@ -55,7 +55,7 @@ impl Scale {
     }
 
     /// The same scale reaching down to zero, for bars; logarithmic ones to the power of ten below.
-    pub(crate) fn from_zero(mut self) -> Scale {
+    pub(crate) fn down_to_zero(mut self) -> Scale {
         self.low = if self.log { (self.low - 0.01).floor() } else { self.low.min(0.0) };
         self
     }
@@ -120,7 +120,7 @@ fn plain_label(value: f64, step: f64, biggest: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
-    if biggest >= 1e6 || biggest < 1e-3 {
+    if !(1e-3..1e6).contains(&biggest) {
         return crate::number::human(value).replace('e', "×10^").split_once('^').map_or_else(
             || crate::number::human(value),
             |(digits, power)| format!("{digits}{}", superscript(power)),
