@@ -59,7 +59,8 @@ impl<P: Tree, F: Fn(&P) -> Array> Oracle<P> for LossOracle<F> {
 /// });
 /// let mut x = Array::from_slice(&[3.0f64, -2.0], &[2]);
 /// let optimizer = Sgd::new(0.5);
-/// optimizer.step(&mut x, &mut optimizer.init(&x.clone()), &mut signs);
+/// let mut state = optimizer.init(&x);
+/// optimizer.step(&mut x, &mut state, &mut signs);
 /// assert_eq!(x.to_vec::<f64>(), [2.5, -1.5]);
 /// ```
 pub struct WithGradient<'a, P, F> {

@@ -88,7 +88,8 @@ impl Method for NewtonCg {
             // Near the optimum both decreases drown in rounding: then trust the model.
             let noise = 10.0 * f64::EPSILON * iterate.value.abs().max(1.0);
             let ratio = (iterate.value - value + noise) / (predicted + noise);
-            if ratio < 0.25 || !value.is_finite() {
+            // Cut off at a bound, a step may promise an increase and keep the promise.
+            if ratio < 0.25 || predicted < -noise || !value.is_finite() {
                 iterate.radius = 0.25 * length;
             } else if ratio > 0.75 && length > 0.99 * iterate.radius {
                 iterate.radius = (2.0 * iterate.radius).min(self.max_radius);
