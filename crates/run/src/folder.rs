@@ -89,9 +89,7 @@ impl RunFolder {
 
     /// Writes `report.html` anew from what is in the folder, and returns its path.
     pub fn write_report(&self) -> Result<PathBuf, Error> {
-        let summary = self
-            .summary()?
-            .ok_or_else(|| Error::NotARun { path: self.path.clone(), missing: SUMMARY })?;
+        let summary = self.summary()?.ok_or_else(|| Error::NotEnded { path: self.path.clone() })?;
         self.write_report_of(&summary, &crate::disk::FileSystem)
     }
 

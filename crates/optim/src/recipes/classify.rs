@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lisse_array::{Array, DType, Stream, Tree, hvp, per_example_grad, value_and_grad};
-use lisse_data::{Batches, Dataset, label_noise};
+use lisse_data::{BUNDLED, Batches, Bundled, Dataset, label_noise};
 use lisse_nn::models::{Mlp, MlpConfig, SmallConvNet, SmallConvNetConfig};
 use lisse_nn::{Context, Model, losses};
 use lisse_run::report::{Axis, Picture};
@@ -79,6 +79,13 @@ pub struct TrainingConfig {
     pub epochs: u64,
     /// Examples per step.
     pub batch_size: usize,
+    /// Numbers of the network: `f32` or `f64`.
+    #[serde(default = "single")]
+    pub dtype: DType,
+}
+
+fn single() -> DType {
+    DType::F32
 }
 
 /// What to measure around the solution.
@@ -150,6 +157,13 @@ impl RecipeKind for Classify {
             |ok: bool, key: &str| if ok { Ok(()) } else { Err(Invalid::new(key, "at least 1")) };
         positive(config.training.epochs > 0, "training.epochs")?;
         positive(config.training.batch_size > 0, "training.batch_size")?;
+        if !matches!(config.training.dtype, DType::F32 | DType::F64) {
+            return Err(Invalid::new("training.dtype", "f32 or f64"));
+        }
+        if Bundled::find(&config.data.name).is_err() {
+            let names = BUNDLED.map(|set| set.name).join(", ");
+            return Err(Invalid::new("data.name", format!("a bundled data set ({names})")));
+        }
         match &config.model {
             ModelConfig::Conv { channels, hidden } => {
                 positive(channels.iter().all(|&c| c > 0), "model.channels")?;
@@ -253,10 +267,10 @@ impl Training {
                 &data.inputs.shape()[1..]
             )));
         }
-        let data = data.cast(DType::F32);
+        let data = data.cast(config.training.dtype);
         let (train, test) = data
             .train_test(config.data.test_fraction, &stream.child("split"))
-            .map_err(Error::other)?;
+            .map_err(|problem| Error::message(format!("data.test_fraction: {problem}")))?;
         let noise = stream.child("label noise");
         let noisy = label_noise(&train.targets, config.data.label_noise, classes, &noise)
             .map_err(Error::other)?;
@@ -284,6 +298,7 @@ impl Training {
 
     fn initial(&self) -> Network {
         Network::new(&self.config.model, &self.train, self.classes, self.stream.child("init"))
+            .map(|leaf| leaf.cast(self.config.training.dtype))
     }
 
     fn train_loss(&self, network: &Network) -> Array {
