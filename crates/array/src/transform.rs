@@ -250,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn gradients_of_examples_stand_in_rows() {
+        let data = vector(&[1.0, 2.0, 3.0]);
+        let p = (vector(&[0.5, -1.0]), Array::scalar(2.0f64));
+        let loss = |(w, b): &(Array, Array), i: usize| {
+            w.square().sum_all() * data.narrow(0, i, 1).reshape(&[]) + b
+        };
+        let (w, b) = per_example_grad(loss, &p, 3);
+        assert_eq!(w.shape(), [3, 2]);
+        assert_eq!(w.to_vec::<f64>(), [1.0, -2.0, 2.0, -4.0, 3.0, -6.0]);
+        assert_eq!(b.to_vec::<f64>(), [1.0; 3]);
+        assert_eq!(per_example_grad(loss, &p, 0).0.shape(), [0, 2]);
+    }
+
+    #[test]
     fn gradients_nest_to_the_fourth_order() {
         let f = |x: &Array| x.square().square() * x;
         let x = Array::scalar(2.0f64);

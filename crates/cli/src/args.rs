@@ -97,7 +97,7 @@ pub enum Command {
     },
     /// BibTeX of a method, or of all methods that a recipe or a run used
     Cite {
-        /// A method's slug, a recipe's name, or a run's folder
+        /// A method's slug, a recipe's name or file, or a run's folder
         name: String,
     },
     /// What this build and this machine can do
@@ -123,7 +123,7 @@ pub struct RecipeArgs {
     #[arg(long)]
     pub quick: bool,
     /// Seed of all randomness
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     pub seed: Option<u64>,
     /// Device: cpu, cuda:N, wgpu:N (by build)
     #[arg(long, value_name = "D")]
@@ -131,6 +131,12 @@ pub struct RecipeArgs {
     /// Change a key of the recipe; can be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Recipes keep the seed as one of TOML's integers.
+fn seed(text: &str) -> Result<u64, String> {
+    let seed = text.parse().ok().filter(|seed| i64::try_from(*seed).is_ok());
+    seed.ok_or_else(|| format!("expected a whole number from 0 to {}", i64::MAX))
 }
 
 /// Formats of `export`.

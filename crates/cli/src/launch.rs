@@ -66,9 +66,17 @@ fn drive(
         } else {
             print(&figures(summary))?;
         }
-        tell(&format!("{} {}", summary.stop, summary.advice));
-        tell(&format!("run     {}", folder.path().display()));
+        let path = folder.path().display();
+        tell(&format!("run     {path}"));
         tell(&format!("report  {}", folder.path().join("report.html").display()));
+        if matches!(summary.stop, Stop::Interrupted) {
+            tell(&format!("resume  lisse resume {path}"));
+        }
+    }
+    if check {
+        for claim in summary.failed_claims() {
+            tell(&format!("error: claim {claim}"));
+        }
     }
     Ok(exit_code(summary, check))
 }

@@ -65,11 +65,14 @@ pub fn show(registry: &Registry, name: &str, json: bool) -> Result<(), Failure> 
     print(&text)
 }
 
-/// BibTeX of what `name` stands for: a run's folder, a recipe or a method.
+/// BibTeX of what `name` stands for: a run's folder, a recipe or its file, or a method.
 pub fn cite(registry: &Registry, name: &str) -> Result<(), Failure> {
-    let slugs: Vec<String> = if Path::new(name).join("recipe.toml").is_file() {
-        let text = RunFolder::open(Path::new(name))?.recipe_text()?;
+    let path = Path::new(name);
+    let slugs: Vec<String> = if path.join("recipe.toml").is_file() {
+        let text = RunFolder::open(path)?.recipe_text()?;
         recipe_methods(name, &text)?
+    } else if path.is_file() {
+        Recipe::read(path, &Overrides::default())?.head().methods.clone()
     } else if let Ok(recipe) = registry.recipe(name) {
         recipe_methods(name, recipe.text)?
     } else if registry.method(name).is_ok() {
@@ -95,7 +98,7 @@ fn recipe_methods(name: &str, text: &str) -> Result<Vec<String>, Failure> {
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     let hint = lisse::data::nearest(name, known)
-        .map(|n| format!("; did you mean `{n}`?"))
+        .map(|n| format!("did you mean `{n}`? "))
         .unwrap_or_default();
-    Failure::usage(format!("no {what} is called `{name}`{hint} `lisse list` shows all"))
+    Failure::usage(format!("no {what} is called `{name}`; {hint}`lisse list` shows all"))
 }

@@ -42,7 +42,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Report { run } => inspect::report(&run)?,
         Command::Export { run, format, out } => inspect::export(&run, format, out.as_deref())?,
         Command::Doctor { json } => system::doctor(json)?,
-        Command::Completions { shell } => system::completions(shell),
+        Command::Completions { shell } => system::completions(shell)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,6 +35,8 @@ pub fn doctor(json: bool) -> Result<(), Failure> {
 }
 
 /// A completion script on standard output.
-pub fn completions(shell: Shell) {
-    generate(shell, &mut Args::command(), "lisse", &mut std::io::stdout());
+pub fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    generate(shell, &mut Args::command(), "lisse", &mut script);
+    print(&String::from_utf8_lossy(&script))
 }

@@ -55,6 +55,15 @@ pub enum Error {
         /// The file that is missing.
         missing: &'static str,
     },
+    /// A run that has no summary yet.
+    #[error(
+        "{}: this run has not ended: it is going on, or it was killed and `lisse resume {}` finishes it",
+        path.display(), path.display()
+    )]
+    NotEnded {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A finished run cannot be resumed.
     #[error(
         "{}: this run is finished ({stop}), there is nothing to resume; start a new one with `lisse run {}`",

@@ -36,7 +36,8 @@ impl RunFolder {
     pub fn open(path: impl Into<PathBuf>) -> Result<RunFolder, Error> {
         let path = path.into();
         if !path.is_dir() {
-            let source = std::io::ErrorKind::NotFound.into();
+            let problem = if path.exists() { "it is not a folder" } else { "it does not exist" };
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, problem);
             return Err(Error::disk(&path, "open this run folder", source));
         }
         if !path.join(RECIPE).is_file() {
@@ -89,9 +90,7 @@ impl RunFolder {
 
     /// Writes `report.html` anew from what is in the folder, and returns its path.
     pub fn write_report(&self) -> Result<PathBuf, Error> {
-        let summary = self
-            .summary()?
-            .ok_or_else(|| Error::NotARun { path: self.path.clone(), missing: SUMMARY })?;
+        let summary = self.summary()?.ok_or_else(|| Error::NotEnded { path: self.path.clone() })?;
         self.write_report_of(&summary, &crate::disk::FileSystem)
     }
 
@@ -124,12 +123,8 @@ impl RunFolder {
 }
 
 fn new_folder(path: &Path) -> Result<PathBuf, Error> {
-    let taken = match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
-        // A file in its place is told apart from nothing in its place.
-        Err(_) => path.exists(),
-    };
-    if taken {
+    // What cannot be listed is a file, which `create_dir_all` refuses, or not there.
+    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Error::FolderExists { path: path.to_owned() });
     }
     fs::create_dir_all(path).map_err(|e| Error::disk(path, "make this folder", e))?;
@@ -199,12 +194,12 @@ impl Store {
         replace(&*self.disk, &self.folder.checkpoint_path(), bytes)
     }
 
+    /// Writes the report, then the summary: with it a run may be finished for good, so nothing is left to be written after it.
     pub(crate) fn write_summary(&mut self, summary: &Summary) -> Result<(), Error> {
         self.log.sync()?;
+        self.folder.write_report_of(summary, &*self.disk)?;
         let mut text = serde_json::to_vec_pretty(summary).map_err(Error::other)?;
         text.push(b'\n');
-        // The summary last: a run that has one is over and has its report.
-        self.folder.write_report_of(summary, &*self.disk)?;
         replace(&*self.disk, &self.folder.path.join(SUMMARY), &text)
     }
 }

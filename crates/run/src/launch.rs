@@ -116,6 +116,7 @@ pub(crate) fn launch_on(
     let recipe = request.source.read(registry, &request.overrides)?;
     let kind = registry.kind(&recipe.head().kind)?;
     let text = kind.resolve(&recipe)?;
+    recipe.head().methods.iter().try_for_each(|slug| registry.method(slug).map(drop))?;
     recipe.device().with(|| {
         // Before the folder is made, so that a missing data set leaves nothing behind.
         let experiment = kind.experiment(&setup(&recipe, &session), &recipe)?;

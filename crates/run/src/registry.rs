@@ -110,10 +110,17 @@ impl Registry {
         found.ok_or_else(|| unknown("method", slug, self.methods.iter().map(|method| method.slug)))
     }
 
-    /// A recipe by its name; the error names the nearest.
+    /// A recipe by its name; the error names the nearest, or those of the method with that name.
     pub fn recipe(&self, name: &str) -> Result<&RecipeEntry, Error> {
         let found = self.recipes.iter().find(|recipe| recipe.name == name);
-        found.ok_or_else(|| unknown("recipe", name, self.recipes.iter().map(|recipe| recipe.name)))
+        found.ok_or_else(|| match self.method(name) {
+            Ok(method) => Error::Unknown {
+                what: "recipe",
+                name: name.into(),
+                hint: format!("; it is a method, whose recipes are {}", method.recipes.join(", ")),
+            },
+            Err(_) => unknown("recipe", name, self.recipes.iter().map(|recipe| recipe.name)),
+        })
     }
 
     pub(crate) fn kind(&self, name: &str) -> Result<&dyn AnyKind, Error> {

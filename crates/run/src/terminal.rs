@@ -222,13 +222,6 @@ impl Observer for Terminal {
 
     fn finished(&mut self, summary: &Summary) {
         self.clear();
-        for (name, value) in &summary.figures {
-            self.line(&format!("  {name} = {}", number::human(value.0)));
-        }
-        for claim in &summary.claims {
-            let mark = if claim.holds { "✓" } else { "✗" };
-            self.line(&format!("{mark} {claim}"));
-        }
         self.line(&format!(
             "{} in {}. {}",
             self.bold(&summary.stop.to_string()),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lisse_array::{Array, DType, Stream, Tree, hvp, value_and_grad};
-use lisse_data::{Batches, Dataset, label_noise};
+use lisse_array::{Array, DType, Stream, Tree, hvp, per_example_grad, value_and_grad};
+use lisse_data::{BUNDLED, Batches, Bundled, Dataset, label_noise};
 use lisse_nn::models::{Mlp, MlpConfig, SmallConvNet, SmallConvNetConfig};
 use lisse_nn::{Context, Model, losses};
 use lisse_run::report::{Axis, Picture};
@@ -79,6 +79,13 @@ pub struct TrainingConfig {
     pub epochs: u64,
     /// Examples per step.
     pub batch_size: usize,
+    /// Numbers of the network: `f32` or `f64`.
+    #[serde(default = "single")]
+    pub dtype: DType,
+}
+
+fn single() -> DType {
+    DType::F32
 }
 
 /// What to measure around the solution.
@@ -150,6 +157,13 @@ impl RecipeKind for Classify {
             |ok: bool, key: &str| if ok { Ok(()) } else { Err(Invalid::new(key, "at least 1")) };
         positive(config.training.epochs > 0, "training.epochs")?;
         positive(config.training.batch_size > 0, "training.batch_size")?;
+        if !matches!(config.training.dtype, DType::F32 | DType::F64) {
+            return Err(Invalid::new("training.dtype", "f32 or f64"));
+        }
+        if Bundled::find(&config.data.name).is_err() {
+            let names = BUNDLED.map(|set| set.name).join(", ");
+            return Err(Invalid::new("data.name", format!("a bundled data set ({names})")));
+        }
         match &config.model {
             ModelConfig::Conv { channels, hidden } => {
                 positive(channels.iter().all(|&c| c > 0), "model.channels")?;
@@ -253,10 +267,10 @@ impl Training {
                 &data.inputs.shape()[1..]
             )));
         }
-        let data = data.cast(DType::F32);
+        let data = data.cast(config.training.dtype);
         let (train, test) = data
             .train_test(config.data.test_fraction, &stream.child("split"))
-            .map_err(Error::other)?;
+            .map_err(|problem| Error::message(format!("data.test_fraction: {problem}")))?;
         let noise = stream.child("label noise");
         let noisy = label_noise(&train.targets, config.data.label_noise, classes, &noise)
             .map_err(Error::other)?;
@@ -284,6 +298,7 @@ impl Training {
 
     fn initial(&self) -> Network {
         Network::new(&self.config.model, &self.train, self.classes, self.stream.child("init"))
+            .map(|leaf| leaf.cast(self.config.training.dtype))
     }
 
     fn train_loss(&self, network: &Network) -> Array {
@@ -303,7 +318,11 @@ struct BatchOracle<'a> {
     inputs: Array,
     targets: Array,
     batch_size: usize,
+    /// Examples of the batch that lower ranks have.
+    before: usize,
     context: &'a Context,
+    /// Where single examples draw from.
+    stream: Stream,
     ranks: &'a Ranks,
 }
 
@@ -341,6 +360,30 @@ impl Oracle<Network> for BatchOracle<'_> {
         };
         self.ranks.all_reduce_tree(&own)
     }
+    fn per_example_grads(&mut self, params: &Network) -> Option<Network> {
+        let (inputs, targets) = (&self.inputs, &self.targets);
+        let (stream, before) = (self.stream, self.before);
+        let loss = |net: &Network, i: usize| {
+            let context = Context::train(stream.at((before + i) as u64));
+            let logits = net.forward(&inputs.narrow(0, i, 1), &context);
+            losses::cross_entropy(&logits, &targets.narrow(0, i, 1))
+        };
+        let own = per_example_grad(loss, params, inputs.dim(0));
+        if self.ranks.size() == 1 {
+            return Some(own);
+        }
+        // Each rank lays its rows where they belong among zeros.
+        let after = self.batch_size - self.before - inputs.dim(0);
+        let whole = own.map(|rows| {
+            let zeros = |count: usize| {
+                let mut shape = rows.shape().to_vec();
+                shape[0] = count;
+                Array::zeros(&shape, rows.dtype())
+            };
+            Array::cat(&[&zeros(self.before), rows, &zeros(after)], 0)
+        });
+        Some(self.ranks.all_reduce_tree(&whole))
+    }
 }
 
 impl Process for Training {
@@ -362,13 +405,16 @@ impl Process for Training {
         let step = state.optimizer.step;
         let selection = self.batches.at(step);
         let share = self.ranks.share(selection.indices.len());
-        let part = self.train.select(&selection.indices[share]);
-        let context = Context::train(self.stream.child("dropout").at(step));
+        let part = self.train.select(&selection.indices[share.clone()]);
+        let stream = self.stream.child("dropout").at(step);
+        let context = Context::train(stream);
         let mut oracle = BatchOracle {
             inputs: part.inputs,
             targets: part.targets,
             batch_size: selection.indices.len(),
+            before: share.start,
             context: &context,
+            stream: stream.child("example"),
             ranks: &self.ranks,
         };
         let info = self.optimizer.step(&mut state.network, &mut state.optimizer, &mut oracle);
@@ -469,4 +515,33 @@ fn conclude(
     }
     let caption = "Filter-normalised directions (Li et al., 2018): the same draw for every arm, scaled to its filters.";
     watch.picture("line", lines.caption(caption))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_of_examples_average_to_that_of_the_batch() {
+        let stream = Stream::new(0);
+        let network = Network::Mlp(MlpConfig::new(&[3, 4, 2]).build(&stream));
+        let network = network.map(|leaf| leaf.cast(DType::F64));
+        let context = Context::eval();
+        let ranks = Ranks::alone();
+        let mut oracle = BatchOracle {
+            inputs: stream.child("x").normal(&[5, 3], DType::F64),
+            targets: Array::from_slice(&[0i64, 1, 1, 0, 1], &[5]),
+            batch_size: 5,
+            before: 0,
+            context: &context,
+            stream,
+            ranks: &ranks,
+        };
+        let examples = oracle.per_example_grads(&network).expect("a mean over examples");
+        let (_, batch) = oracle.value_and_grad(&network);
+        for (rows, mean) in examples.leaves().into_iter().zip(batch.leaves()) {
+            assert_eq!(rows.dim(0), 5);
+            assert!((rows.mean(&[0]) - mean).abs().max_all().item() < 1e-14);
+        }
+    }
 }

@@ -104,10 +104,13 @@ impl RecipeKind for Race {
         if config.problems.is_empty() {
             return Err(Invalid::new("problems", "at least one test function"));
         }
-        let known: Vec<&str> = NAMES.to_vec();
-        for name in &config.problems {
-            if !known.contains(&name.as_str()) {
-                return Err(Invalid::new("problems", format!("names among {}", known.join(", "))));
+        for (i, name) in config.problems.iter().enumerate() {
+            let key = format!("problems.{i}");
+            if !NAMES.contains(&name.as_str()) {
+                return Err(Invalid::new(key, format!("one of {}", NAMES.join(", "))));
+            }
+            if config.problems[..i].contains(name) {
+                return Err(Invalid::new(key, "each problem once"));
             }
         }
         if !(config.tolerance > 0.0 && config.tolerance.is_finite()) {
