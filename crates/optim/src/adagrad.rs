@@ -97,15 +97,25 @@ impl<P: Tree> Optimizer<P> for AdaGradNorm {
         let (loss, gradient) = oracle.value_and_grad(params);
         let rate = self.learning_rate.at(state.step);
         state.step += 1;
-        let norm = gradient.norm();
+        let settings = self.groups.settings(params, rate, 0.0);
+        // What is trained, with its penalty: the norm is that of the steps' directions.
+        let penalised: Vec<Option<Array>> = params
+            .leaves()
+            .into_iter()
+            .zip(gradient.leaves())
+            .zip(&settings)
+            .map(|((x, g), s)| s.trained.then(|| g.add_scaled(s.weight_decay, x)))
+            .collect();
+        let norm =
+            penalised.iter().flatten().map(|g| g.square().sum_all().item()).sum::<f64>().sqrt();
         let sum = state.numbers.entry("sum".into()).or_insert(self.initial * self.initial);
         *sum += norm * norm;
         let b = sum.sqrt();
-        let settings = self.groups.settings(params, rate, 0.0);
-        let leaves = params.leaves().into_iter().zip(gradient.leaves()).zip(&settings);
+        let leaves = params.leaves().into_iter().zip(&penalised).zip(&settings);
         let new: Vec<Array> = leaves
-            .map(|((x, g), s)| {
-                if s.trained && b > 0.0 { x.add_scaled(-s.learning_rate / b, g) } else { x.clone() }
+            .map(|((x, g), s)| match g {
+                Some(g) if b > 0.0 => x.add_scaled(-s.learning_rate / b, g),
+                _ => x.clone(),
             })
             .collect();
         *params = params.with_leaves(new);

@@ -57,7 +57,7 @@ impl<P: Tree, O: Optimizer<P>> Optimizer<P> for Clipped<O> {
             (value, gradient)
         });
         let mut info = self.inner.step(params, state, &mut clipped);
-        info.metrics.push(("gradient_norm", norm));
+        info.metrics.push(("unclipped_norm", norm));
         info
     }
 }

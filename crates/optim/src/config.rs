@@ -184,8 +184,22 @@ impl OptimizerConfig {
         let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         let fraction = |v: f64| (0.0..1.0).contains(&v);
         let positive = |v: f64| v > 0.0 && v.is_finite();
+        let not_negative = |v: f64| v >= 0.0 && v.is_finite();
         if !positive(self.optimizer.learning_rate()) {
             return fail("optimizer.learning_rate", "a number above 0");
+        }
+        if !not_negative(self.optimizer.weight_decay()) {
+            return fail("optimizer.weight_decay", "a number of at least 0");
+        }
+        self.schedule.validate(self.optimizer.learning_rate())?;
+        for (i, group) in self.groups.iter().enumerate() {
+            if !not_negative(group.learning_rate_scale) {
+                let key = format!("groups.{i}.learning_rate_scale");
+                return fail(&key, "a number of at least 0");
+            }
+            if !group.weight_decay.is_none_or(not_negative) {
+                return fail(&format!("groups.{i}.weight_decay"), "a number of at least 0");
+            }
         }
         match self.optimizer {
             Rule::Sgd { momentum, nesterov, .. } => {
@@ -196,7 +210,11 @@ impl OptimizerConfig {
                     return fail("optimizer.nesterov", "false, or a momentum above 0");
                 }
             }
-            Rule::Adam { beta1, beta2, .. } | Rule::Adamw { beta1, beta2, .. } => {
+            Rule::Adam { beta1, beta2, epsilon, .. }
+            | Rule::Adamw { beta1, beta2, epsilon, .. } => {
+                if !positive(epsilon) {
+                    return fail("optimizer.epsilon", "a number above 0");
+                }
                 if !fraction(beta1) {
                     return fail("optimizer.beta1", "a number from 0 to below 1");
                 }
@@ -204,8 +222,13 @@ impl OptimizerConfig {
                     return fail("optimizer.beta2", "a number from 0 to below 1");
                 }
             }
-            Rule::Rmsprop { decay, .. } if !fraction(decay) => {
-                return fail("optimizer.decay", "a number from 0 to below 1");
+            Rule::Rmsprop { decay, momentum, .. } => {
+                if !fraction(decay) {
+                    return fail("optimizer.decay", "a number from 0 to below 1");
+                }
+                if !fraction(momentum) {
+                    return fail("optimizer.momentum", "a number from 0 to below 1");
+                }
             }
             Rule::AdagradNorm { initial, .. } if !positive(initial) => {
                 return fail("optimizer.initial", "a number above 0");
@@ -263,6 +286,18 @@ impl Rule {
         }
     }
 
+    /// L2 penalty, or decoupled decay for AdamW.
+    fn weight_decay(&self) -> f64 {
+        match *self {
+            Rule::Sgd { weight_decay, .. }
+            | Rule::Adam { weight_decay, .. }
+            | Rule::Adamw { weight_decay, .. }
+            | Rule::Rmsprop { weight_decay, .. }
+            | Rule::Adagrad { weight_decay, .. } => weight_decay,
+            Rule::AdagradNorm { .. } => 0.0,
+        }
+    }
+
     fn build<P: Tree + 'static>(
         &self,
         learning_rate: Schedule,
@@ -308,6 +343,20 @@ impl Rule {
 }
 
 impl Decay {
+    fn validate(&self, peak: f64) -> Result<(), OutOfRange> {
+        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
+        match *self {
+            Decay::Step { every: 0, .. } => fail("schedule.every", "at least 1"),
+            Decay::Step { factor, .. } if !(factor > 0.0 && factor <= 1.0) => {
+                fail("schedule.factor", "a number above 0, at most 1")
+            }
+            Decay::Cosine { floor, .. } if !(floor >= 0.0 && floor <= peak) => {
+                fail("schedule.floor", "a number from 0 to the learning rate")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn build(&self, peak: f64, total: u64) -> Schedule {
         match *self {
             Decay::Constant => Schedule::Constant { rate: peak },

@@ -1,5 +1,7 @@
 //! Eigenvalues of Hessians by exact Hessian-vector products.
 
+use std::convert::Infallible;
+
 use lisse_array::{Array, DType, Stream, Tree};
 
 /// Extreme eigenvalues of a symmetric operator.
@@ -47,18 +49,34 @@ pub fn lanczos<P: Tree>(
     tolerance: f64,
     stream: Stream,
 ) -> Spectrum {
+    let never = |v: &P| Ok::<P, Infallible>(operator(v));
+    let Ok(spectrum) = try_lanczos(never, like, most, tolerance, stream);
+    spectrum
+}
+
+/// [`lanczos`] with an operator that may fail, for instance because the user interrupts.
+///
+/// # Errors
+/// The operator's own.
+pub fn try_lanczos<P: Tree, E>(
+    mut operator: impl FnMut(&P) -> Result<P, E>,
+    like: &P,
+    most: usize,
+    tolerance: f64,
+    stream: Stream,
+) -> Result<Spectrum, E> {
     let flat = like.flatten();
     let (n, dtype) = (flat.len(), flat.dtype());
-    let apply = |v: &Array| {
-        let product = operator(&like.unflatten(&v.cast(dtype)));
-        product.flatten().cast(DType::F64)
+    let mut apply = |v: &Array| -> Result<Array, E> {
+        let product = operator(&like.unflatten(&v.cast(dtype)))?;
+        Ok(product.flatten().cast(DType::F64))
     };
     let start = stream.normal(&[n], DType::F64);
     let mut basis = vec![&start * (1.0 / norm(&start))];
     let (mut diagonal, mut off): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
     loop {
         let v = &basis[basis.len() - 1];
-        let mut w = apply(v);
+        let mut w = apply(v)?;
         diagonal.push((v * &w).sum_all().item());
         // Twice is enough (Kahan and Parlett).
         for _ in 0..2 {
@@ -73,7 +91,7 @@ pub fn lanczos<P: Tree>(
         let scale = ritz.iter().fold(0.0f64, |m, r| m.max(r.abs()));
         let exhausted = diagonal.len() == n || beta <= 1e-12 * scale;
         if exhausted || diagonal.len() >= most || residual <= tolerance * largest.abs() {
-            return Spectrum { ritz, residual, products: diagonal.len() };
+            return Ok(Spectrum { ritz, residual, products: diagonal.len() });
         }
         off.push(beta);
         basis.push(w * (1.0 / beta));

@@ -1,9 +1,10 @@
 //! Progress on standard error.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::{self, Write as _};
+use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::{ArmView, Observer, Plan, StepView, Stop, Summary, number};
 
@@ -75,20 +76,25 @@ impl Terminal {
         if !self.live {
             return;
         }
-        let (green, dim) = if self.colour { (".green", ".dim") } else { ("", "") };
+        let (green, dim) = if self.colour { (".green", ":.dim") } else { ("", "") };
         let template = match total {
             Some(_) => format!(
-                "{{prefix}} {{bar:24{green}}} {{pos}}/{{len}} {{per_sec}} left {{eta{dim}}}  {{msg}}"
+                "{{prefix}} {{bar:24{green}}} {{pos}}/{{len}} {{rate}} left {{eta{dim}}}  {{msg}}"
             ),
-            None => format!(
-                "{{prefix}} {{spinner{green}}} {{pos}} {{per_sec}} {{elapsed{dim}}}  {{msg}}"
-            ),
+            None => {
+                format!("{{prefix}} {{spinner:{green}}} {{pos}} {{rate}} {{elapsed{dim}}}  {{msg}}")
+            }
         };
         let target = ProgressDrawTarget::stderr_with_hz((1000 / DRAW_EVERY.as_millis()) as u8);
         let bar = ProgressBar::with_draw_target(total, target)
             .with_prefix(self.label.clone())
             .with_position(position);
         if let Ok(style) = ProgressStyle::with_template(&template) {
+            let style =
+                style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                    // Best effort: a bar that cannot be drawn is no reason to stop.
+                    let _ = write!(out, "{}/s", number::human(state.per_sec()));
+                });
             bar.set_style(style.progress_chars("━╸─"));
         }
         // Steps done before a resume say nothing about the rate now.

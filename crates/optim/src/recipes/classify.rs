@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::OptimizerConfig;
 use crate::landscape;
 use crate::optimizer::{Optimizer, Oracle, State};
-use crate::spectrum::lanczos;
+use crate::spectrum::try_lanczos;
 
 /// `kind = "classify"`: every arm trains the same network on the same data with its own optimizer.
 pub struct Classify;
@@ -198,6 +198,11 @@ impl RecipeKind for Classify {
         let mut trainings = Vec::new();
         for arm in arms {
             let training = Training::new(&arm.config, setup)?;
+            if let Some(pattern) = unmatched_group(&arm.config.method, &training.initial()) {
+                return Err(Error::message(format!(
+                    "method.groups: pattern `{pattern}` matches no parameter of the network"
+                )));
+            }
             trainings.push(training.clone());
             names.push(arm.name.clone());
             experiment = experiment.arm(arm.name, training);
@@ -391,12 +396,6 @@ impl Process for Training {
 
     fn start(&self) -> Result<TrainingState, Error> {
         let network = self.initial();
-        let unused = unmatched_group(&self.config.method, &network);
-        if let Some(pattern) = unused {
-            return Err(Error::message(format!(
-                "method.groups: pattern `{pattern}` matches no parameter"
-            )));
-        }
         let optimizer = self.optimizer.init(&network);
         Ok(TrainingState { network, optimizer })
     }
@@ -435,10 +434,12 @@ impl Process for Training {
         watch.figure("train_loss", self.train_loss(&state.network).item());
         if let Some(sharpness) = &self.config.sharpness {
             watch.phase("largest Hessian eigenvalue", None);
-            let product =
-                |v: &Network| hvp(|net: &Network| self.train_loss(net), &state.network, v);
+            let product = |v: &Network| {
+                watch.tick()?;
+                Ok::<_, Error>(hvp(|net: &Network| self.train_loss(net), &state.network, v))
+            };
             let stream = self.stream.child("lanczos");
-            let spectrum = lanczos(product, &state.network, sharpness.products, 1e-3, stream);
+            let spectrum = try_lanczos(product, &state.network, sharpness.products, 1e-3, stream)?;
             watch.figure("largest_eigenvalue", spectrum.largest());
             watch.figure("eigenvalue_residual", spectrum.residual);
         }
