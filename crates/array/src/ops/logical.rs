@@ -1,9 +1,8 @@
 //! Logic on arrays of truth values.
 
-use burn_backend::ops::BoolTensorOps;
-
+use crate::cpu::{self, Logical};
 use crate::shape;
-use crate::storage::backend;
+use crate::storage::Storage;
 use crate::{Array, DType};
 
 #[track_caller]
@@ -17,7 +16,7 @@ fn check_bool(operation: &str, x: &Array) {
 }
 
 macro_rules! connectives {
-    ($($(#[$doc:meta])* $name:ident $f:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident $op:ident;)*) => {
         impl Array {$(
             $(#[$doc])*
             #[track_caller]
@@ -26,18 +25,26 @@ macro_rules! connectives {
                 check_bool(stringify!($name), other);
                 let joint = shape::broadcast(stringify!($name), self.shape(), other.shape());
                 let (a, b) = (self.expand(&joint), other.expand(&joint));
-                Array::untracked(backend!($f(a.storage().clone(), b.storage().clone();)))
+                Array::untracked(match (a.into_parts().0, b.into_parts().0) {
+                    (Storage::Cpu(a), Storage::Cpu(b)) => {
+                        Storage::Cpu(cpu::logical(Logical::$op, a, b))
+                    }
+                    #[cfg(feature = "gpu")]
+                    (Storage::Gpu(a), Storage::Gpu(b)) => crate::gpu::logical(Logical::$op, a, b),
+                    #[cfg(feature = "gpu")]
+                    _ => panic!(concat!(stringify!($name), ": the operands lie on different devices")),
+                })
             }
         )*}
     };
 }
 connectives! {
     /// Where both are true; broadcasts.
-    and bool_and;
+    and And;
     /// Where at least one is true; broadcasts.
-    or bool_or;
+    or Or;
     /// Where exactly one is true; broadcasts.
-    xor bool_xor;
+    xor Xor;
 }
 
 impl Array {
@@ -45,7 +52,11 @@ impl Array {
     #[track_caller]
     pub fn not(&self) -> Array {
         check_bool("not", self);
-        Array::untracked(backend!(bool_not(self.storage().clone())))
+        Array::untracked(match self.storage().clone() {
+            Storage::Cpu(t) => Storage::Cpu(cpu::logical_not(t)),
+            #[cfg(feature = "gpu")]
+            Storage::Gpu(t) => crate::gpu::logical_not(t),
+        })
     }
 }
 
