@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// copied to the processor, which waits for the GPU, and the result is copied back. These are
 ///
 /// - of element-wise operations the gamma functions, and on integers division, remainders, powers, signs and all on bytes
-/// - running products and sums of half floats, matrix products of integers
+/// - running products and sums of half floats, matrix products of integers (on a software rasterizer of all types)
 /// - sorting, positions of extrema, one-hot, linear recurrences
 /// - Fourier transforms, pooling, resizing, grid sampling, padding by a number other than zero
 /// - dense and sparse linear algebra

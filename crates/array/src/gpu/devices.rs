@@ -11,6 +11,8 @@ use crate::{DType, Device};
 struct Entry {
     device: Device,
     handle: DispatchDevice,
+    /// Whether the processor plays the GPU.
+    software: bool,
     /// Found on first use, because asking opens the device.
     dtypes: OnceLock<Vec<DType>>,
 }
@@ -21,9 +23,11 @@ fn table() -> &'static [Entry] {
     TABLE.get_or_init(|| {
         let cuda = handles_cuda().into_iter().enumerate().map(|(i, h)| (Device::Cuda(i), h));
         let wgpu = handles_wgpu().into_iter().enumerate().map(|(i, h)| (Device::Wgpu(i), h));
-        cuda.chain(wgpu)
-            .map(|(device, handle)| Entry { device, handle, dtypes: OnceLock::new() })
-            .collect()
+        let entry = |(device, handle)| {
+            let software = is_software(&handle);
+            Entry { device, handle, software, dtypes: OnceLock::new() }
+        };
+        cuda.chain(wgpu).map(entry).collect()
     })
 }
 
@@ -40,13 +44,21 @@ fn handles_cuda() -> Vec<DispatchDevice> {
 /// Devices of the graphics API, software rasterizers last so that `wgpu` means a real GPU where there is one.
 #[cfg(feature = "wgpu")]
 fn handles_wgpu() -> Vec<DispatchDevice> {
-    use burn_dispatch::devices::{CubeDevice, RuntimeId, WgpuDeviceKind};
-    let mut handles = Dispatch::enumerate_cube(RuntimeId::Wgpu);
-    handles.sort_by_key(|handle| match handle {
-        DispatchDevice::Cube(CubeDevice::Wgpu(device)) => device.kind == WgpuDeviceKind::Cpu,
-        _ => false,
-    });
+    let mut handles = Dispatch::enumerate_cube(burn_dispatch::devices::RuntimeId::Wgpu);
+    handles.sort_by_key(is_software);
     handles
+}
+
+#[cfg(feature = "wgpu")]
+fn is_software(handle: &DispatchDevice) -> bool {
+    use burn_dispatch::devices::{CubeDevice, WgpuDeviceKind};
+    let DispatchDevice::Cube(CubeDevice::Wgpu(device)) = handle else { return false };
+    device.kind == WgpuDeviceKind::Cpu
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn is_software(_: &DispatchDevice) -> bool {
+    false
 }
 
 #[cfg(not(feature = "wgpu"))]
@@ -69,6 +81,12 @@ fn entry(device: Device) -> &'static Entry {
 /// Burn's handle of a device. Panics if there is no such device.
 pub(super) fn handle(device: Device) -> &'static DispatchDevice {
     &entry(device).handle
+}
+
+/// Whether `device` runs Burn's kernels of matrix products. Mesa 22.3's software rasterizer crashes as it compiles them;
+/// where the processor plays the GPU, its own kernels are faster anyway.
+pub(super) fn multiplies(device: Device) -> bool {
+    !entry(device).software
 }
 
 /// Whether the kernels of `device` compute with elements of this type.

@@ -33,8 +33,8 @@ pub(super) fn unary(op: Unary, x: T, store: BoolDType) -> T {
         Unary::Sin => D::float_sin(x),
         Unary::Cos => D::float_cos(x),
         Unary::Tan => D::float_tan(x),
-        Unary::Asin => D::float_asin(x),
-        Unary::Acos => D::float_acos(x),
+        Unary::Asin => asin(x),
+        Unary::Acos => acos(x),
         Unary::Atan => D::float_atan(x),
         Unary::Sinh => D::float_sinh(x),
         Unary::Cosh => D::float_cosh(x),
@@ -96,7 +96,8 @@ pub(super) fn binary(op: Binary, a: T, b: T, store: BoolDType) -> T {
 pub(super) fn compare(op: Compare, a: T, b: T, store: BoolDType) -> T {
     match op {
         Compare::Equal => D::float_equal(a, b, store),
-        Compare::NotEqual => D::float_not_equal(a, b, store),
+        // As the opposite of equal: NaN differs from everything, which the kernel of its own leaves open.
+        Compare::NotEqual => D::bool_not(D::float_equal(a, b, store)),
         Compare::Less => D::float_lower(a, b, store),
         Compare::LessEqual => D::float_lower_equal(a, b, store),
         Compare::Greater => D::float_greater(a, b, store),
@@ -172,6 +173,21 @@ fn log1p(x: T, store: BoolDType) -> T {
     let near = D::float_mul(polynomial(&square(s.clone()), &SERIES), s);
     let far = D::float_log(plus(x.clone(), 1.0));
     near_zero(x, 0.5, near, far, store)
+}
+
+/// `sqrt(1 - x^2)`
+fn chord(x: T) -> T {
+    let square = D::float_mul(minus_from(1.0, x.clone()), plus(x, 1.0));
+    D::float_sqrt(square)
+}
+
+/// As the angle of a point on the circle: graphics APIs promise no more than three digits of the inverse sine itself.
+fn asin(x: T) -> T {
+    D::float_atan2(x.clone(), chord(x))
+}
+
+fn acos(x: T) -> T {
+    D::float_atan2(chord(x.clone()), x)
 }
 
 fn sigmoid(x: T) -> T {

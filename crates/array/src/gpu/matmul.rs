@@ -5,12 +5,14 @@ use std::sync::Arc;
 use burn_backend::ops::FloatTensorOps;
 use burn_dispatch::Dispatch;
 
+use super::devices::multiplies;
 use super::tensor::Tensor;
 use crate::Array;
 use crate::shape::{self, Dims};
 use crate::storage::Storage;
 
-/// The product of matrices over the last two axes; the others broadcast. Integers are multiplied on the host.
+/// The product of matrices over the last two axes; the others broadcast. Integers are multiplied on the host, and all on software
+/// rasterizers.
 pub(crate) fn matmul(a: Arc<Tensor>, b: Arc<Tensor>) -> Storage {
     assert!(
         a.device() == b.device(),
@@ -18,7 +20,8 @@ pub(crate) fn matmul(a: Arc<Tensor>, b: Arc<Tensor>) -> Storage {
         a.device(),
         b.device()
     );
-    if a.is_on_host() || b.is_on_host() || !a.dtype().is_float() {
+    let known = a.dtype().is_float() && multiplies(a.device());
+    if a.is_on_host() || b.is_on_host() || !known {
         let right = Array::from_cpu(b.to_cpu());
         return a.on_host(|left| left.matmul(&right));
     }

@@ -208,3 +208,48 @@ pub(super) fn nearest(value: f64, dtype: DType) -> i64 {
 pub(super) fn reshaped(value: DispatchTensor, dtype: DType, shape: Shape) -> DispatchTensor {
     by_kind!(Dispatch, dtype, float_reshape, int_reshape, bool_reshape(value, shape))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(x: &Array) -> &Tensor {
+        let Storage::Gpu(t) = x.storage() else { panic!("not on a GPU") };
+        t
+    }
+
+    #[test]
+    fn what_a_device_computes_with_stays_there() {
+        for device in devices::devices() {
+            let x = Array::arange(0.0, 6.0, 1.0, DType::F32).reshape(&[2, 3]).to_device(device);
+            let results = [
+                x.cast(DType::I32),
+                x.exp().t() + 1.0,
+                x.less(&x.full_like(2.0)),
+                x.softmax(-1).sum_all(),
+                x.narrow(1, 0, 2).pad(&[(0, 0), (1, 0)], crate::ops::Pad::Constant(0.0)),
+                x.gelu().cumsum(0).max(&[1]),
+                x.index_select(1, &Array::from_slice(&[2i64, 0], &[2])),
+            ];
+            assert!(results.iter().all(|x| !tensor(x).is_on_host()), "{device}");
+        }
+    }
+
+    #[test]
+    fn empty_arrays_and_missing_types_are_kept_on_the_host() {
+        for device in devices::devices() {
+            let x = Array::ones(&[3], DType::F32).to_device(device);
+            assert!(tensor(&x.narrow(0, 1, 0)).is_on_host());
+            let double = x.cast(DType::F64);
+            assert_eq!(tensor(&double).is_on_host(), !devices::computes(device, DType::F64));
+            assert_eq!((double.device(), double.sin().cast(DType::F32).device()), (device, device));
+            assert!(!tensor(&double.cast(DType::F32)).is_on_host());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "no device `cuda:99`: this build finds cpu")]
+    fn an_absent_device_is_named() {
+        Array::ones(&[1], DType::F32).to_device(Device::Cuda(99));
+    }
+}
