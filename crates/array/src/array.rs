@@ -60,7 +60,13 @@ impl Array {
 
     /// All elements `value`.
     pub fn full(shape: &[usize], value: f64, dtype: DType) -> Array {
-        Array::from_cpu(cpu::full(shape, value, dtype)).to_device(Device::current())
+        match Device::current() {
+            Device::Cpu => Array::from_cpu(cpu::full(shape, value, dtype)),
+            #[cfg(feature = "gpu")]
+            device => Array::untracked(crate::gpu::full(shape, value, dtype, device)),
+            #[cfg(not(feature = "gpu"))]
+            device => Array::from_cpu(cpu::full(shape, value, dtype)).to_device(device),
+        }
     }
 
     /// `start, start + step, ...` up to but not including `end`.
@@ -68,21 +74,26 @@ impl Array {
         assert!(step != 0.0, "arange: the step is zero");
         let count = ((end - start) / step).ceil().max(0.0) as usize;
         let values = (0..count).map(|i| start + step * i as f64).collect();
-        Array::from_vec::<f64>(values, &[count]).cast(dtype)
+        Array::converted(values, &[count], dtype)
     }
 
     /// `count` numbers evenly from `start` to `end`, both included.
     pub fn linspace(start: f64, end: f64, count: usize, dtype: DType) -> Array {
         let step = (end - start) / (count.max(2) - 1) as f64;
         let at = |i| if i + 1 == count && count > 1 { end } else { start + step * i as f64 };
-        Array::from_vec::<f64>((0..count).map(at).collect(), &[count]).cast(dtype)
+        Array::converted((0..count).map(at).collect(), &[count], dtype)
     }
 
     /// The `n` by `n` identity.
     pub fn eye(n: usize, dtype: DType) -> Array {
         let mut values = vec![0.0; n * n];
         values.iter_mut().step_by(n + 1).for_each(|v| *v = 1.0);
-        Array::from_vec(values, &[n, n]).cast(dtype)
+        Array::converted(values, &[n, n], dtype)
+    }
+
+    /// The values as `dtype` on the current device, converted on the way: not every device holds f64.
+    fn converted(values: Vec<f64>, shape: &[usize], dtype: DType) -> Array {
+        Array::from_cpu(Storage::from_vec(values, shape)).cast(dtype).to_device(Device::current())
     }
 
     /// Zeros of this array's shape, dtype and device.
@@ -151,7 +162,8 @@ impl Array {
 
     /// The elements, row-major, converted to f64.
     pub fn to_f64_vec(&self) -> Vec<f64> {
-        self.stop_gradient().cast(DType::F64).to_vec()
+        // Converted on the processor: fewer bytes to move, and not every device holds f64.
+        self.stop_gradient().to_device(Device::Cpu).cast(DType::F64).to_vec()
     }
 
     /// The only element, as f64. Panics unless there is exactly one.

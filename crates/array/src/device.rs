@@ -5,6 +5,23 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A device, chosen at run time. `cpu` is always there; `cuda:N` and `wgpu:N` by cargo feature.
+///
+/// Every operation works on every device with the same meaning. On a GPU some run on the host: their operands are
+/// copied to the processor, which waits for the GPU, and the result is copied back. These are
+///
+/// - of element-wise operations the gamma functions, and on integers division, remainders, powers, signs and all on bytes
+/// - running products and sums of half floats, matrix products of integers (on a software rasterizer of all types)
+/// - sorting, positions of extrema, one-hot, linear recurrences
+/// - Fourier transforms, pooling, resizing, grid sampling, padding by a number other than zero
+/// - dense and sparse linear algebra
+/// - generating random numbers, so that every device gets the same ones
+/// - checking the range of indices, which are therefore best kept on the processor
+/// - all operations on element types that the device has no kernels for: such arrays stay in host memory. A graphics API
+///   (`wgpu`) has none for f64 and often none for bf16, i64 and bytes.
+///
+/// A GPU rounds elementary functions more coarsely than the processor does, and one that adds floats atomically leaves
+/// the order open in which [`scatter_add`](crate::Array::scatter_add), and the derivative of
+/// [`gather`](crate::Array::gather), sum what meets at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Device {
     /// The processor.
@@ -12,7 +29,8 @@ pub enum Device {
     Cpu,
     /// An NVIDIA GPU, by index (feature `cuda`).
     Cuda(usize),
-    /// A GPU through Vulkan, by index (feature `wgpu`).
+    /// A GPU through a graphics API (Vulkan, where there is one), by index (feature `wgpu`). Software rasterizers come after
+    /// real GPUs.
     Wgpu(usize),
 }
 
@@ -78,17 +96,27 @@ impl FromStr for Device {
     type Err = UnknownDevice;
 
     /// Reads `cpu`, `cuda`, `cuda:1`, `wgpu`, `wgpu:0`, and checks that the device is there.
+    ///
+    /// ```
+    /// use lisse_array::Device;
+    /// assert_eq!("cpu".parse(), Ok(Device::Cpu));
+    /// let error = "gpu".parse::<Device>().unwrap_err();
+    /// assert_eq!(error.to_string(), "no device `gpu`: expected `cpu`, `cuda:N` or `wgpu:N`");
+    /// ```
     fn from_str(name: &str) -> Result<Self, UnknownDevice> {
         let fail = |reason: String| UnknownDevice { name: name.to_string(), reason };
         let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+        if !["cpu", "cuda", "wgpu"].contains(&kind) {
+            return Err(fail("expected `cpu`, `cuda:N` or `wgpu:N`".into()));
+        }
         let index: usize = index
             .parse()
             .map_err(|_| fail(format!("`{index}` is not a device index; write `{kind}:0`")))?;
-        let device = match kind {
-            "cpu" => Device::Cpu,
-            "cuda" => Device::Cuda(index),
-            "wgpu" => Device::Wgpu(index),
-            _ => return Err(fail("expected `cpu`, `cuda:N` or `wgpu:N`".into())),
+        let device = match (kind, index) {
+            ("cuda", _) => Device::Cuda(index),
+            ("wgpu", _) => Device::Wgpu(index),
+            (_, 0) => Device::Cpu,
+            _ => return Err(fail("there is one processor; write `cpu`".into())),
         };
         let compiled = match device {
             Device::Cpu => true,

@@ -1,11 +1,7 @@
 //! The undifferentiated value of an array: a tensor of Burn's CPU backend, whose raw buffers our own kernels read, or
 //! of its dispatching GPU backend.
 
-#[cfg(feature = "gpu")]
-use burn_backend::TensorMetadata;
 use burn_backend::{Shape, TensorData};
-#[cfg(feature = "gpu")]
-use burn_dispatch::DispatchTensor;
 use burn_flex::{FlexTensor, Layout};
 
 use crate::{DType, Device, Element};
@@ -15,7 +11,7 @@ pub(crate) enum Storage {
     Cpu(FlexTensor),
     #[cfg(feature = "gpu")]
     /// Behind an `Arc`, so that clones share an identity.
-    Gpu(std::sync::Arc<DispatchTensor>),
+    Gpu(std::sync::Arc<crate::gpu::Tensor>),
 }
 
 impl Storage {
@@ -37,7 +33,7 @@ impl Storage {
         match self {
             Storage::Cpu(t) => t.layout().shape(),
             #[cfg(feature = "gpu")]
-            Storage::Gpu(t) => crate::gpu::shape(t),
+            Storage::Gpu(t) => t.shape(),
         }
     }
 
@@ -45,7 +41,7 @@ impl Storage {
         match self {
             Storage::Cpu(t) => DType::from_burn(t.dtype()),
             #[cfg(feature = "gpu")]
-            Storage::Gpu(t) => DType::from_burn(TensorMetadata::dtype(&**t)),
+            Storage::Gpu(t) => t.dtype(),
         }
     }
 
@@ -53,7 +49,7 @@ impl Storage {
         match self {
             Storage::Cpu(_) => Device::Cpu,
             #[cfg(feature = "gpu")]
-            Storage::Gpu(t) => crate::gpu::device(t),
+            Storage::Gpu(t) => t.device(),
         }
     }
 
@@ -62,7 +58,7 @@ impl Storage {
         match self {
             Storage::Cpu(t) => t.clone(),
             #[cfg(feature = "gpu")]
-            Storage::Gpu(t) => crate::gpu::to_cpu(t),
+            Storage::Gpu(t) => t.to_cpu(),
         }
     }
 
@@ -73,7 +69,7 @@ impl Storage {
         match device {
             Device::Cpu => Storage::Cpu(self.to_cpu()),
             #[cfg(feature = "gpu")]
-            _ => Storage::Gpu(crate::gpu::from_cpu(self.to_cpu(), device).into()),
+            _ => Storage::Gpu(crate::gpu::Tensor::from_cpu(self.to_cpu(), device).into()),
             #[cfg(not(feature = "gpu"))]
             _ => panic!("to_device: this build has no support for {device}"),
         }
@@ -100,38 +96,19 @@ pub(crate) fn elements<T: burn_backend::Element + bytemuck::Pod>(t: &FlexTensor)
     &t.storage::<T>()[start..end]
 }
 
-/// Calls the Burn operation `$f` on the backend where `$x` lives.
-macro_rules! backend {
-    ($f:ident($x:expr $(, $arg:expr)*)) => {
-        match $x {
-            $crate::storage::Storage::Cpu(t) => {
-                $crate::storage::Storage::Cpu(burn_flex::Flex::$f(t $(, $arg)*))
-            }
-            #[cfg(feature = "gpu")]
-            $crate::storage::Storage::Gpu(t) => {
-                $crate::storage::Storage::Gpu(std::sync::Arc::new(burn_dispatch::Dispatch::$f(
-                    std::sync::Arc::unwrap_or_clone(t) $(, $arg)*
-                )))
-            }
-        }
-    };
-    ($f:ident($x:expr, $y:expr; $($arg:expr),*)) => {
-        match ($x, $y) {
-            ($crate::storage::Storage::Cpu(t), $crate::storage::Storage::Cpu(u)) => {
-                $crate::storage::Storage::Cpu(burn_flex::Flex::$f(t, u $(, $arg)*))
-            }
-            #[cfg(feature = "gpu")]
-            ($crate::storage::Storage::Gpu(t), $crate::storage::Storage::Gpu(u)) => {
-                $crate::storage::Storage::Gpu(std::sync::Arc::new(burn_dispatch::Dispatch::$f(
-                    std::sync::Arc::unwrap_or_clone(t), std::sync::Arc::unwrap_or_clone(u) $(, $arg)*
-                )))
-            }
-            #[cfg(feature = "gpu")]
-            _ => panic!(concat!(stringify!($f), ": operands lie on different devices")),
+/// Calls the float, int or bool form of an operation of a Burn backend, by dtype.
+macro_rules! by_kind {
+    ($backend:ident, $dtype:expr, $float:ident, $int:ident, $bool:ident ($($arg:tt)*)) => {
+        if $dtype.is_float() {
+            $backend::$float($($arg)*)
+        } else if $dtype.is_int() {
+            $backend::$int($($arg)*)
+        } else {
+            $backend::$bool($($arg)*)
         }
     };
 }
-pub(crate) use backend;
+pub(crate) use by_kind;
 
 impl From<TensorData> for Storage {
     fn from(data: TensorData) -> Self {

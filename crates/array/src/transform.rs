@@ -1,7 +1,7 @@
 //! Transformations: function in, function out, nested to any order.
 
 use crate::tape::{self, Scope};
-use crate::{Array, DType, Tree};
+use crate::{Array, Device, Tree};
 
 /// Fresh leaves of `scope` for the trained leaves of `p`.
 fn lift<P: Tree>(scope: &Scope, p: &P) -> P {
@@ -146,13 +146,13 @@ pub fn value_grad_hvp<P: Tree>(f: impl Fn(&P) -> Array, p: &P, v: &P) -> (Array,
 pub fn jacobian(f: impl FnOnce(&Array) -> Array, x: &Array) -> Array {
     let (y, pullback) = vjp(f, x);
     let n = y.len();
-    let basis = Array::eye(n, DType::F64).cast(y.dtype()).to_device(y.device());
+    let basis = y.device().with(|| Array::eye(n, y.dtype()));
     let as_output: Vec<isize> = y.shape().iter().map(|&d| d as isize).collect();
     let rows: Vec<Array> =
         (0..n).map(|i| pullback(&basis.narrow(0, i, 1).reshape(&as_output))).collect();
     let shape: Vec<isize> = y.shape().iter().chain(x.shape()).map(|&d| d as isize).collect();
     if rows.is_empty() {
-        return Array::zeros(&[0], y.dtype()).reshape(&shape);
+        return y.device().with(|| Array::zeros(&[0], y.dtype())).reshape(&shape);
     }
     Array::stack(&rows.iter().collect::<Vec<_>>(), 0).reshape(&shape)
 }
@@ -171,7 +171,10 @@ pub fn per_example_grad<P: Tree + Send + Sync>(
     count: usize,
 ) -> P {
     use rayon::prelude::*;
-    let gradients: Vec<P> = (0..count).into_par_iter().map(|i| grad(|p: &P| f(p, i))(p)).collect();
+    // Worker threads have a current device of their own: give them the caller's.
+    let device = Device::current();
+    let gradients: Vec<P> =
+        (0..count).into_par_iter().map(|i| device.with(|| grad(|p: &P| f(p, i))(p))).collect();
     let rows: Vec<Vec<&Array>> = gradients.iter().map(Tree::leaves).collect();
     let mut leaf = 0;
     p.map(|like| {
@@ -180,7 +183,7 @@ pub fn per_example_grad<P: Tree + Send + Sync>(
         if column.is_empty() {
             let shape: Vec<usize> =
                 std::iter::once(0).chain(like.shape().iter().copied()).collect();
-            return Array::zeros(&shape, like.dtype());
+            return like.device().with(|| Array::zeros(&shape, like.dtype()));
         }
         Array::stack(&column, 0)
     })
@@ -243,6 +246,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DType;
     use crate::check;
 
     fn vector(values: &[f64]) -> Array {

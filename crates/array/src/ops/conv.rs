@@ -289,30 +289,42 @@ fn compute(map: Map, frame: &Frame, a: &Array, b: &Array) -> Array {
         return a.device().with(|| Array::zeros(&shape, a.dtype()));
     }
     match a.dtype() {
-        DType::F32 => run::<f32>(map, &frame.geometry, a, b, &shape),
-        DType::F64 => run::<f64>(map, &frame.geometry, a, b, &shape),
+        DType::F32 => run::<f32>(map, frame, a, b, &shape),
+        DType::F64 => run::<f64>(map, frame, a, b, &shape),
         dtype => {
             let wide = |x: &Array| x.stop_gradient().cast(DType::F32);
-            run::<f32>(map, &frame.geometry, &wide(a), &wide(b), &shape).cast(dtype)
+            run::<f32>(map, frame, &wide(a), &wide(b), &shape).cast(dtype)
         }
     }
 }
 
-fn run<T: cpu::Real>(
-    map: Map,
-    geometry: &Geometry,
-    a: &Array,
-    b: &Array,
-    shape: &[usize],
-) -> Array {
+fn run<T: cpu::Real>(map: Map, frame: &Frame, a: &Array, b: &Array, shape: &[usize]) -> Array {
+    #[cfg(feature = "gpu")]
+    if let Some(value) = run_on_device(map, frame, a, b, shape) {
+        return value;
+    }
     let kernel = match map {
         Map::Output => cpu::conv::<T>,
         Map::Input => cpu::conv_input::<T>,
         Map::Weight => cpu::conv_weight::<T>,
     };
     let (left, right) = (a.to_cpu(), b.to_cpu());
-    Array::from_cpu(kernel(elements(&left), elements(&right), geometry, shape))
+    Array::from_cpu(kernel(elements(&left), elements(&right), &frame.geometry, shape))
         .to_device(a.device())
+}
+
+/// The map by the kernels of a GPU, if both operands are there.
+#[cfg(feature = "gpu")]
+fn run_on_device(map: Map, frame: &Frame, a: &Array, b: &Array, shape: &[usize]) -> Option<Array> {
+    use crate::gpu::ConvMap;
+    use crate::storage::Storage;
+    let (Storage::Gpu(a), Storage::Gpu(b)) = (a.storage(), b.storage()) else { return None };
+    let map = match map {
+        Map::Output => ConvMap::Output,
+        Map::Input => ConvMap::Input,
+        Map::Weight => ConvMap::Weight,
+    };
+    crate::gpu::conv(map, frame.axes, &frame.geometry, [a, b], shape).map(Array::untracked)
 }
 
 #[cfg(test)]

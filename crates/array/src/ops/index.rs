@@ -74,9 +74,7 @@ impl Array {
         let value = Array::untracked(match self.storage() {
             Storage::Cpu(t) => Storage::Cpu(cpu::gather(t, axis, &indices.to_cpu())),
             #[cfg(feature = "gpu")]
-            Storage::Gpu(t) => {
-                crate::gpu::gather(t.clone(), axis, indices.to_device(self.device()))
-            }
+            Storage::Gpu(t) => crate::gpu::gather(t.clone(), axis, indices),
         });
         let (shape, indices) = (Dims::from(self.shape()), indices.clone());
         value.derive(self, move |ct, _| ct.scatter_into_zeros(&shape, axis, &indices))
@@ -118,9 +116,7 @@ impl Array {
         let value = Array::untracked(match self.storage() {
             Storage::Cpu(t) => Storage::Cpu(cpu::index_select(t, axis, &indices.to_cpu())),
             #[cfg(feature = "gpu")]
-            Storage::Gpu(t) => {
-                crate::gpu::index_select(t.clone(), axis, indices.to_device(self.device()))
-            }
+            Storage::Gpu(t) => crate::gpu::index_select(t.clone(), axis, indices),
         });
         let (shape, indices) = (Dims::from(self.shape()), indices.clone());
         value.derive(self, move |ct, _| ct.add_slices_to_zeros(&shape, axis, &indices))
@@ -227,8 +223,7 @@ fn scatter(
         }
         #[cfg(feature = "gpu")]
         Storage::Gpu(t) => {
-            let base = start(base, shape, source);
-            crate::gpu::scatter_add(base, axis, indices.to_device(source.device()), t.clone())
+            crate::gpu::scatter_add(start(base, shape, source), axis, indices, t.clone())
         }
     })
 }
@@ -248,18 +243,24 @@ fn add_slices(
         }
         #[cfg(feature = "gpu")]
         Storage::Gpu(t) => {
-            let base = start(base, shape, source);
-            crate::gpu::index_add(base, axis, indices.to_device(source.device()), t.clone())
+            crate::gpu::index_add(start(base, shape, source), axis, indices, t.clone())
         }
     })
 }
 
+/// What is added to: `base`, or zeros on the device of `source`.
 #[cfg(feature = "gpu")]
-fn start(base: Option<&Array>, shape: &[usize], like: &Array) -> Array {
-    base.map_or_else(
-        || like.device().with(|| Array::zeros(shape, like.dtype())),
-        Array::stop_gradient,
-    )
+fn start(
+    base: Option<&Array>,
+    shape: &[usize],
+    source: &Array,
+) -> std::sync::Arc<crate::gpu::Tensor> {
+    let base = base.map_or_else(
+        || source.device().with(|| Array::zeros(shape, source.dtype())),
+        |base| base.to_device(source.device()),
+    );
+    let Storage::Gpu(base) = base.into_parts().0 else { unreachable!("the source is on a GPU") };
+    base
 }
 
 #[cfg(test)]

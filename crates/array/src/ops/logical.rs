@@ -1,13 +1,9 @@
 //! Logic on arrays of truth values.
 
-#[cfg(feature = "gpu")]
-use burn_backend::ops::BoolTensorOps;
-
 use crate::cpu::{self, Logical};
+use crate::shape;
 use crate::storage::Storage;
-#[cfg(feature = "gpu")]
-use crate::storage::backend;
-use crate::{Array, DType, shape};
+use crate::{Array, DType};
 
 #[track_caller]
 fn check_bool(operation: &str, x: &Array) {
@@ -20,7 +16,7 @@ fn check_bool(operation: &str, x: &Array) {
 }
 
 macro_rules! connectives {
-    ($($(#[$doc:meta])* $name:ident $op:ident $f:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident $op:ident;)*) => {
         impl Array {$(
             $(#[$doc])*
             #[track_caller]
@@ -29,24 +25,26 @@ macro_rules! connectives {
                 check_bool(stringify!($name), other);
                 let joint = shape::broadcast(stringify!($name), self.shape(), other.shape());
                 let (a, b) = (self.expand(&joint), other.expand(&joint));
-                match (a.into_parts().0, b.into_parts().0) {
+                Array::untracked(match (a.into_parts().0, b.into_parts().0) {
                     (Storage::Cpu(a), Storage::Cpu(b)) => {
-                        Array::from_cpu(cpu::logical(Logical::$op, a, b))
+                        Storage::Cpu(cpu::logical(Logical::$op, a, b))
                     }
                     #[cfg(feature = "gpu")]
-                    (a, b) => Array::untracked(backend!($f(a, b;))),
-                }
+                    (Storage::Gpu(a), Storage::Gpu(b)) => crate::gpu::logical(Logical::$op, a, b),
+                    #[cfg(feature = "gpu")]
+                    _ => panic!(concat!(stringify!($name), ": the operands lie on different devices")),
+                })
             }
         )*}
     };
 }
 connectives! {
     /// Where both are true; broadcasts.
-    and And bool_and;
+    and And;
     /// Where at least one is true; broadcasts.
-    or Or bool_or;
+    or Or;
     /// Where exactly one is true; broadcasts.
-    xor Xor bool_xor;
+    xor Xor;
 }
 
 impl Array {
@@ -54,11 +52,11 @@ impl Array {
     #[track_caller]
     pub fn not(&self) -> Array {
         check_bool("not", self);
-        match self.storage() {
-            Storage::Cpu(x) => Array::from_cpu(cpu::logical_not(x.clone())),
+        Array::untracked(match self.storage().clone() {
+            Storage::Cpu(t) => Storage::Cpu(cpu::logical_not(t)),
             #[cfg(feature = "gpu")]
-            x => Array::untracked(backend!(bool_not(x.clone()))),
-        }
+            Storage::Gpu(t) => crate::gpu::logical_not(t),
+        })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Sums, means, products, extrema and what is built from them.
 
+use crate::Array;
 use crate::cpu::{self, Reduce};
 use crate::ops::signed;
 use crate::shape::{self, Dims};
 use crate::storage::Storage;
-use crate::{Array, DType};
 
 /// The untracked reduction with the reduced axes kept at size one.
 fn run(op: Reduce, x: &Array, axes: &[usize]) -> Array {
@@ -168,11 +168,11 @@ impl Array {
 
     /// Whether any element over all axes is true (or nonzero).
     pub fn any(&self) -> bool {
-        self.cast(DType::I64).abs().max_all().item() != 0.0
+        self.cast(self.device().index_dtype()).abs().max_all().item() != 0.0
     }
 
     /// Whether all elements are true (or nonzero).
     pub fn all(&self) -> bool {
-        self.cast(DType::I64).abs().min_all().item() != 0.0
+        self.cast(self.device().index_dtype()).abs().min_all().item() != 0.0
     }
 }

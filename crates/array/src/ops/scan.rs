@@ -6,11 +6,6 @@ use crate::storage::Storage;
 use crate::tape::derive_joint;
 use crate::{Array, DType};
 
-#[cfg(feature = "gpu")]
-use crate::storage::backend;
-#[cfg(feature = "gpu")]
-use burn_backend::ops::{FloatTensorOps, IntTensorOps};
-
 /// The untracked running sum or product; from the last element to the first if `reverse`.
 fn cumulate(op: Cumulate, x: &Array, axis: usize, reverse: bool) -> Array {
     match x.storage() {
@@ -21,12 +16,7 @@ fn cumulate(op: Cumulate, x: &Array, axis: usize, reverse: bool) -> Array {
             cumulate(op, &x.stop_gradient().flip(&along), axis, false).flip(&along)
         }
         #[cfg(feature = "gpu")]
-        other => Array::untracked(match (op, x.dtype().is_float()) {
-            (Cumulate::Sum, true) => backend!(float_cumsum(other.clone(), axis)),
-            (Cumulate::Sum, false) => backend!(int_cumsum(other.clone(), axis)),
-            (Cumulate::Prod, true) => backend!(float_cumprod(other.clone(), axis)),
-            (Cumulate::Prod, false) => backend!(int_cumprod(other.clone(), axis)),
-        }),
+        Storage::Gpu(t) => Array::untracked(crate::gpu::cumulate(op, t.clone(), axis)),
     }
 }
 

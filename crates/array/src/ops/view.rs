@@ -4,25 +4,13 @@ use std::ops::Range;
 
 use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn_backend::{Shape, Slice};
+use burn_flex::Flex;
 
 use crate::Array;
 use crate::ops::signed;
 use crate::shape::{self, Dims};
-use crate::storage::{Storage, backend};
+use crate::storage::{Storage, by_kind};
 use crate::tape::{derive_joint, tracked};
-
-/// Calls the float, int or bool form of a backend operation, by the array's dtype.
-macro_rules! by_kind {
-    ($dtype:expr, $float:ident, $int:ident, $bool:ident ($($arg:tt)*)) => {
-        if $dtype.is_float() {
-            backend!($float($($arg)*))
-        } else if $dtype.is_int() {
-            backend!($int($($arg)*))
-        } else {
-            backend!($bool($($arg)*))
-        }
-    };
-}
 
 impl Array {
     /// The same elements in row-major order with another shape; one size may be -1, to be inferred.
@@ -35,12 +23,7 @@ impl Array {
         let storage = match self.storage() {
             Storage::Cpu(t) => Storage::Cpu(reshape_cpu(t, &target)),
             #[cfg(feature = "gpu")]
-            other => by_kind!(
-                self.dtype(),
-                float_reshape,
-                int_reshape,
-                bool_reshape(other.clone(), Shape::from(&target[..]))
-            ),
+            Storage::Gpu(t) => crate::gpu::reshape(t, &target),
         };
         let from = Dims::from(self.shape());
         Array::untracked(storage).derive(self, move |ct, _| ct.reshape(&signed(&from)))
@@ -62,12 +45,7 @@ impl Array {
         let storage = match self.storage() {
             Storage::Cpu(t) => Storage::Cpu(t.permute(&axes)),
             #[cfg(feature = "gpu")]
-            other => by_kind!(
-                self.dtype(),
-                float_permute,
-                int_permute,
-                bool_permute(other.clone(), &axes)
-            ),
+            Storage::Gpu(t) => crate::gpu::permute(t, &axes),
         };
         Array::untracked(storage).derive(self, move |ct, _| ct.permute(&signed(&inverse)))
     }
@@ -104,12 +82,17 @@ impl Array {
         let lead = shape.len() - self.rank();
         let full: Dims = std::iter::repeat_n(1, lead).chain(self.shape().iter().copied()).collect();
         let aligned = if lead == 0 { self.clone() } else { self.reshape(&signed(&full)) };
-        let storage = by_kind!(
-            self.dtype(),
-            float_expand,
-            int_expand,
-            bool_expand(aligned.storage().clone(), Shape::from(shape))
-        );
+        let storage = match aligned.storage() {
+            Storage::Cpu(t) => Storage::Cpu(by_kind!(
+                Flex,
+                self.dtype(),
+                float_expand,
+                int_expand,
+                bool_expand(t.clone(), Shape::from(shape))
+            )),
+            #[cfg(feature = "gpu")]
+            Storage::Gpu(t) => crate::gpu::expand(t, shape),
+        };
         let from = Dims::from(aligned.shape());
         Array::untracked(storage).derive(&aligned, move |ct, _| ct.unbroadcast(&from))
     }
@@ -160,10 +143,7 @@ impl Array {
                 }))
             }
             #[cfg(feature = "gpu")]
-            other => {
-                let slices = burn_slices(&full);
-                by_kind!(self.dtype(), float_slice, int_slice, bool_slice(other.clone(), &slices))
-            }
+            Storage::Gpu(t) => crate::gpu::slice(t, &full),
         };
         let value = Array::untracked(storage);
         if !self.is_tracked() {
@@ -191,13 +171,14 @@ impl Array {
     /// Zeros of `shape` with this array in the block `ranges`: the transpose of [`slice`](Self::slice).
     pub(crate) fn place_in(&self, shape: &[usize], ranges: &[Range<usize>]) -> Array {
         let zeros = self.device().with(|| Array::zeros(shape, self.dtype())).into_parts().0;
-        let slices = burn_slices(ranges);
         let storage = match (zeros, self.storage().clone()) {
             (Storage::Cpu(zeros), Storage::Cpu(x)) => {
-                Storage::Cpu(burn_flex::Flex::float_slice_assign(zeros, &slices, x))
+                Storage::Cpu(Flex::float_slice_assign(zeros, &burn_slices(ranges), x))
             }
             #[cfg(feature = "gpu")]
-            (zeros, x) => crate::gpu::slice_assign(zeros, &slices, x),
+            (Storage::Gpu(zeros), Storage::Gpu(x)) => crate::gpu::slice_assign(zeros, ranges, x),
+            #[cfg(feature = "gpu")]
+            _ => unreachable!("the zeros were made where this array is"),
         };
         let ranges = ranges.to_vec();
         Array::untracked(storage).derive(self, move |ct, _| ct.slice(&ranges))
@@ -254,12 +235,17 @@ impl Array {
     #[track_caller]
     pub fn flip(&self, axes: &[isize]) -> Array {
         let resolved: Dims = axes.iter().map(|&a| shape::axis("flip", a, self.shape())).collect();
-        let storage = by_kind!(
-            self.dtype(),
-            float_flip,
-            int_flip,
-            bool_flip(self.storage().clone(), &resolved)
-        );
+        let storage = match self.storage() {
+            Storage::Cpu(t) => Storage::Cpu(by_kind!(
+                Flex,
+                self.dtype(),
+                float_flip,
+                int_flip,
+                bool_flip(t.clone(), &resolved)
+            )),
+            #[cfg(feature = "gpu")]
+            Storage::Gpu(t) => crate::gpu::flip(t, &resolved),
+        };
         let axes = axes.to_vec();
         Array::untracked(storage).derive(self, move |ct, _| ct.flip(&axes))
     }
@@ -280,7 +266,7 @@ fn reshape_cpu(t: &burn_flex::FlexTensor, shape: &[usize]) -> burn_flex::FlexTen
 fn cat_storages(storages: Vec<Storage>, dtype: crate::DType, axis: usize) -> Storage {
     #[cfg(feature = "gpu")]
     if storages.iter().any(|s| matches!(s, Storage::Gpu(_))) {
-        return crate::gpu::cat(storages, dtype, axis);
+        return crate::gpu::cat(storages, axis);
     }
     let tensors = storages
         .into_iter()
@@ -290,12 +276,5 @@ fn cat_storages(storages: Vec<Storage>, dtype: crate::DType, axis: usize) -> Sto
             Storage::Gpu(_) => unreachable!("handled above"),
         })
         .collect();
-    use burn_flex::Flex;
-    Storage::Cpu(if dtype.is_float() {
-        Flex::float_cat(tensors, axis)
-    } else if dtype.is_int() {
-        Flex::int_cat(tensors, axis)
-    } else {
-        Flex::bool_cat(tensors, axis)
-    })
+    Storage::Cpu(by_kind!(Flex, dtype, float_cat, int_cat, bool_cat(tensors, axis)))
 }

@@ -1,1 +1,0 @@
-//! Operations on GPU tensors through the dispatching Burn backend.
