@@ -1,6 +1,6 @@
 //! Progress on standard error.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
