@@ -81,13 +81,10 @@ fn mpi() -> bool {
     let lisse = here.ancestors().nth(2).expect("two folders above").join("release/lisse");
     let lisse = lisse.to_string_lossy();
     let ranks = ["--allow-run-as-root", "--oversubscribe", "-n", "3", &lisse, "run"];
-    run("cargo", &["test", "--package", "lisse-run", "--features", "mpi"], &[])
-        && run(
-            "cargo",
-            &["test", "--package", "lisse-cli", "--features", "mpi", "--test", "ranks"],
-            &[],
-        )
-        && run("cargo", &["build", "--release", "--package", "lisse-cli", "--features", "mpi"], &[])
+    // The whole workspace, filtered: with fewer packages cargo would choose other features and build every dependency again.
+    let tests = ["test", "--workspace", "--features", "mpi", "--lib", "--test", "ranks", "rank"];
+    run("cargo", &tests, &[])
+        && run("cargo", &["build", "--release", "--features", "mpi"], &[])
         && quick_recipes("mpirun", &ranks)
 }
 

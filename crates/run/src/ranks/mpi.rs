@@ -1,10 +1,9 @@
 //! Ranks over OpenMPI.
 
-use mpi::collective::CommunicatorCollectives;
-use mpi::datatype::{Partition, PartitionMut};
+use mpi::Threading;
+use mpi::collective::{CommunicatorCollectives, SystemOperation};
 use mpi::environment::Universe;
 use mpi::topology::{Communicator, SimpleCommunicator};
-use mpi::{Count, Threading};
 
 use super::Wire;
 use crate::Error;
@@ -33,32 +32,11 @@ impl MpiWire {
         let (rank, size) = (world.rank() as usize, world.size() as usize);
         Ok(MpiWire { _universe: universe, rank, size })
     }
-
-    /// One exchange whose parts are at most a round long.
-    fn round(&self, world: &SimpleCommunicator, parts: &[&[u8]]) -> Vec<Vec<u8>> {
-        let send_counts: Vec<Count> = parts.iter().map(|part| part.len() as Count).collect();
-        let mut receive_counts = vec![0 as Count; self.size];
-        world.all_to_all_into(&send_counts[..], &mut receive_counts[..]);
-        let sent = parts.concat();
-        let mut received = vec![0u8; receive_counts.iter().map(|&count| count as usize).sum()];
-        let (send_at, receive_at) = (displacements(&send_counts), displacements(&receive_counts));
-        let outgoing = Partition::new(&sent[..], &send_counts[..], &send_at[..]);
-        let mut incoming =
-            PartitionMut::new(&mut received[..], &receive_counts[..], &receive_at[..]);
-        world.all_to_all_varcount_into(&outgoing, &mut incoming);
-        let slice =
-            |(&at, &count): (&Count, &Count)| received[at as usize..(at + count) as usize].to_vec();
-        receive_at.iter().zip(&receive_counts).map(slice).collect()
-    }
 }
 
-fn displacements(counts: &[Count]) -> Vec<Count> {
-    let next = |at: &mut Count, count: &Count| {
-        let here = *at;
-        *at += count;
-        Some(here)
-    };
-    counts.iter().scan(0, next).collect()
+/// Bytes `start..start + block` of a part, as far as it goes.
+fn piece(part: &[u8], start: usize, block: usize) -> &[u8] {
+    &part[start.min(part.len())..(start + block).min(part.len())]
 }
 
 impl Wire for MpiWire {
@@ -70,18 +48,30 @@ impl Wire for MpiWire {
         self.size
     }
 
+    /// Every part is padded to the longest: one plain all-to-all instead of the one with counts, which
+    /// OpenMPI 4.1.4 refused (`MPI_ERR_TRUNCATE`) when some parts were empty.
     fn exchange(&self, parts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         let world = SimpleCommunicator::world();
-        let limit = ROUND / self.size;
+        let lengths: Vec<u64> = parts.iter().map(|part| part.len() as u64).collect();
+        let mut expected = vec![0u64; self.size];
+        world.all_to_all_into(&lengths[..], &mut expected[..]);
+        let own = lengths.iter().copied().max().unwrap_or(0);
         let mut longest = 0u64;
-        let own = parts.iter().map(Vec::len).max().unwrap_or(0) as u64;
-        world.all_reduce_into(&own, &mut longest, mpi::collective::SystemOperation::max());
+        world.all_reduce_into(&own, &mut longest, SystemOperation::max());
         let mut received = vec![Vec::new(); self.size];
-        for start in (0..(longest as usize).max(1)).step_by(limit) {
-            let slice = |part: &'_ Vec<u8>| start.min(part.len())..(start + limit).min(part.len());
-            let parts: Vec<&[u8]> = parts.iter().map(|part| &part[slice(part)]).collect();
-            for (all, part) in received.iter_mut().zip(self.round(&world, &parts)) {
-                all.extend(part);
+        for start in (0..longest as usize).step_by(ROUND / self.size) {
+            let block = (longest as usize - start).min(ROUND / self.size);
+            let mut sent = vec![0u8; block * self.size];
+            for (room, part) in sent.chunks_exact_mut(block).zip(&parts) {
+                let piece = piece(part, start, block);
+                room[..piece.len()].copy_from_slice(piece);
+            }
+            let mut arrived = vec![0u8; block * self.size];
+            world.all_to_all_into(&sent[..], &mut arrived[..]);
+            for ((all, room), &length) in
+                received.iter_mut().zip(arrived.chunks_exact(block)).zip(&expected)
+            {
+                all.extend_from_slice(&room[..(length as usize).saturating_sub(start).min(block)]);
             }
         }
         received
