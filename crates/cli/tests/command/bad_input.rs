@@ -53,8 +53,8 @@ fn methods_and_recipes_that_are_not_there() {
         );
     }
     assert_eq!(
-        refused("\"sgd\"", "\"sdg\""),
-        "error: there is no method called `sdg`; did you mean `sgd`?\n"
+        refused("methods = [\"sgd\"", "methods = [\"sdg\""),
+        "error: there is no method called `sdg`; did you mean `sgd`? Valid names: sam, sgd, adam, adamw, rmsprop, adagrad, adagrad-norm, gradient-descent, lbfgs, newton-cg\n"
     );
     assert_eq!(
         place.fails(1, &["run", "nowhere.toml"]),
@@ -149,7 +149,7 @@ fn values_out_of_range() {
     );
     assert_eq!(
         refused("name = \"iris\"", "name = \"irsi\""),
-        "error: slip.toml:5: data.name: expected a bundled data set (digits, breast_cancer, diabetes, iris, wine), found the string \"irsi\"\n"
+        "error: slip.toml:5: data.name: expected a bundled data set (digits, breast_cancer, diabetes, wine, iris), found the string \"irsi\"\n"
     );
     assert_eq!(
         refused("name = \"mlp\"", "name = \"mpl\""),

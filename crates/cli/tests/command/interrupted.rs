@@ -99,7 +99,7 @@ fn a_signal_saves_the_run_and_says_how_to_go_on() {
         assert_eq!(summary["stop"]["kind"], "interrupted");
         assert_eq!(summary["claims"].as_array().map(Vec::len), Some(0));
         // The interrupted run stands in its report as far as it is.
-        assert!(place.read("run/report.html").contains("Interrupted. Everything is saved"));
+        assert!(place.read("run/report.html").contains("Everything is saved"));
 
         let resumed = place.lisse(&["resume", "run"]);
         assert_eq!(resumed.code, Some(0), "{}", resumed.err);
