@@ -24,28 +24,33 @@ pub fn parquet(run: &RunFolder, path: &Path) -> Result<(), Error> {
 
 fn write(rows: &[Row], file: File) -> Result<(), ParquetError> {
     let names = metric_names(rows);
-    let column = |name: &str, physical, repetition| {
-        Type::primitive_type_builder(name, physical).with_repetition(repetition)
+    let column = |name: &str, physical, repetition, logical| {
+        Type::primitive_type_builder(name, physical)
+            .with_repetition(repetition)
+            .with_logical_type(logical)
+            .build()
+            .map(Arc::new)
     };
+    let (text, required) = (Some(LogicalType::String), Repetition::REQUIRED);
     let mut fields = vec![
-        column("arm", Physical::BYTE_ARRAY, Repetition::REQUIRED)
-            .with_logical_type(Some(LogicalType::String))
-            .build()?,
-        column("step", Physical::INT64, Repetition::REQUIRED).build()?,
-        column("seconds", Physical::DOUBLE, Repetition::REQUIRED).build()?,
+        column("arm", Physical::BYTE_ARRAY, required, text)?,
+        column("step", Physical::INT64, required, None)?,
+        column("seconds", Physical::DOUBLE, required, None)?,
     ];
     for name in &names {
-        fields.push(column(name, Physical::DOUBLE, Repetition::OPTIONAL).build()?);
+        fields.push(column(name, Physical::DOUBLE, Repetition::OPTIONAL, None)?);
     }
-    let fields = fields.into_iter().map(Arc::new).collect();
     let schema = Arc::new(Type::group_type_builder("metrics").with_fields(fields).build()?);
     let mut writer =
         SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::builder().build()))?;
     let mut group = writer.next_row_group()?;
     let arms: Vec<ByteArray> = rows.iter().map(|row| row.arm.as_str().into()).collect();
-    required::<ByteArrayType>(&mut group, &arms)?;
-    required::<Int64Type>(&mut group, &rows.iter().map(|row| row.step as i64).collect::<Vec<_>>())?;
-    required::<DoubleType>(&mut group, &rows.iter().map(|row| row.seconds).collect::<Vec<_>>())?;
+    write_all::<ByteArrayType>(&mut group, &arms)?;
+    write_all::<Int64Type>(
+        &mut group,
+        &rows.iter().map(|row| row.step as i64).collect::<Vec<_>>(),
+    )?;
+    write_all::<DoubleType>(&mut group, &rows.iter().map(|row| row.seconds).collect::<Vec<_>>())?;
     for name in names {
         let cells: Vec<Option<f64>> =
             rows.iter().map(|row| row.metrics.get(name).map(|value| value.0)).collect();
@@ -62,7 +67,7 @@ fn write(rows: &[Row], file: File) -> Result<(), ParquetError> {
     Ok(())
 }
 
-fn required<T: parquet::data_type::DataType>(
+fn write_all<T: parquet::data_type::DataType>(
     group: &mut SerializedRowGroupWriter<'_, File>,
     values: &[T::T],
 ) -> Result<(), ParquetError> {
