@@ -54,7 +54,7 @@ impl Stop {
     /// What a person may do next.
     pub fn advice(&self) -> String {
         match self {
-            Stop::Completed => "The run did what its recipe asked; see report.html.".into(),
+            Stop::Completed => "The run did what its recipe asked.".into(),
             Stop::Converged { .. } => {
                 "The criterion is met; tighten it in the recipe if the result is not exact enough."
                     .into()
