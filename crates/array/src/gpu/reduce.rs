@@ -30,7 +30,9 @@ pub(crate) fn reduce(op: Reduce, x: Arc<Tensor>, axes: &[usize]) -> Storage {
         return reduced.cast(dtype).into_parts().0;
     }
     let mut shape = Dims::from(x.shape());
-    axes.iter().for_each(|&axis| shape[axis] = 1);
+    for &axis in axes {
+        shape[axis] = 1;
+    }
     let (frame, store) = (x.frame.reshaped(&shape), bool_store(x.device()));
     let t = Tensor::into_device(x);
     let value = if dtype.is_float() {

@@ -29,6 +29,7 @@ pub(super) struct Frame {
 }
 
 /// Where the elements are.
+#[allow(clippy::large_enum_variant)] // always behind an `Arc`
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     /// On the device, in the shape that [`kernel_shape`] gives.
