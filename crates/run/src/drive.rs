@@ -124,6 +124,14 @@ impl<'e, 'a> Driver<'e, 'a> {
         self.watch.observer.stopped(name, &stop);
         if self.progress.stopped.is_none() {
             self.progress.stopped = Some(stop.clone());
+            if let Some(early) =
+                self.limits.early_stop.as_ref().filter(|_| self.progress.best.is_none())
+            {
+                self.watch.note(&format!(
+                    "run.early_stop watched `{}`, but the run recorded no metric of that name; metrics.jsonl has those it did",
+                    early.metric
+                ));
+            }
             // What follows may take long: come back to here, not to the last periodic checkpoint.
             self.save(Some((name, &*state)))?;
         }
