@@ -347,8 +347,8 @@ impl Decay {
         let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         match *self {
             Decay::Step { every: 0, .. } => fail("schedule.every", "at least 1"),
-            Decay::Step { factor, .. } if !(factor > 0.0 && factor <= 1.0) => {
-                fail("schedule.factor", "a number above 0, at most 1")
+            Decay::Step { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {
+                fail("schedule.factor", "a number above 0")
             }
             Decay::Cosine { floor, .. } if !(floor >= 0.0 && floor <= peak) => {
                 fail("schedule.floor", "a number from 0 to the learning rate")
