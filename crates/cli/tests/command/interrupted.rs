@@ -29,7 +29,7 @@ fn start(place: &Place, arm: &str) -> Child {
     let metrics = place.path("run/metrics.jsonl");
     let saved = place.path("run/checkpoint/state.safetensors");
     let sign = format!("{{\"arm\":\"{arm}\"");
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_mins(1);
     while !(saved.exists() && fs::read_to_string(&metrics).is_ok_and(|text| text.contains(&sign))) {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before arm {arm} was saved");
         assert!(Instant::now() < patience, "arm {arm} was not saved in a minute");
