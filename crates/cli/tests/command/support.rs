@@ -213,8 +213,8 @@ pub fn normal(text: &str) -> String {
     for line in text.lines() {
         lines.push(if masked > 0 || is_time(line) { "[varies]" } else { line });
         masked = match line {
-            "Wall time" | "Processor time" | "Peak memory" => 1,
-            "system" | "processor" | "threads" | "devices" | "features" => 1,
+            "Wall time" | "Processor time" | "Peak memory" | "system" | "processor" | "threads"
+            | "devices" | "features" => 1,
             // A difference of nearly equal numbers, one for each arm.
             "eigenvalue_residual" => 2,
             _ => usize::saturating_sub(masked, 1),
