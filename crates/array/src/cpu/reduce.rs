@@ -39,6 +39,8 @@ const STRIP: usize = 256;
 const LANES: usize = 32;
 /// Elements of a row after which these are set aside and started anew.
 const SPAN: usize = 16 * LANES;
+/// Rows read in turn, span by span: several streams from memory are faster than one.
+const STREAMS: usize = 4;
 
 /// `op` over `axes` (ascending), which stay with length 1. Integers keep their dtype and wrap around.
 pub(crate) fn reduce(op: Reduce, x: FlexTensor, axes: &[usize]) -> FlexTensor {
@@ -264,12 +266,39 @@ fn fold_rows_body<I: Isa, T: Store, F: Fold<T>>(
     out: &mut [MaybeUninit<T>],
 ) {
     let pieces = len.div_ceil(piece);
-    for (i, out) in out.iter_mut().enumerate() {
+    let row = |i: usize| {
         let (row, part) = ((first + i) / pieces, (first + i) % pieces);
         let begin = row * len + part * piece;
-        let end = (begin + piece).min((row + 1) * len);
-        out.write(fold_row::<T, F>(&x[begin..end]));
+        &x[begin..(begin + piece).min((row + 1) * len)]
+    };
+    // The streams are as far apart as they can be, each over its own run of rows.
+    let stride = out.len() / STREAMS;
+    for i in 0..stride {
+        let rows: [&[T]; STREAMS] = std::array::from_fn(|k| row(i + k * stride));
+        for (k, total) in fold_streams::<T, F>(rows).into_iter().enumerate() {
+            out[i + k * stride].write(total);
+        }
     }
+    for i in stride * STREAMS..out.len() {
+        out[i].write(fold_row::<T, F>(row(i)));
+    }
+}
+
+/// [`fold_row`] of several rows.
+#[inline(always)]
+fn fold_streams<T: Copy, F: Fold<T>>(rows: [&[T]; STREAMS]) -> [T; STREAMS] {
+    let len = rows[0].len();
+    if len < SPAN || rows.iter().any(|row| row.len() != len) {
+        return rows.map(fold_row::<T, F>);
+    }
+    let parts = rows.map(|row| row.as_chunks::<SPAN>());
+    let mut lanes = parts.map(|(_, rest)| fold_lanes::<T, F>(rest));
+    for i in 0..len / SPAN {
+        for (lanes, (spans, _)) in lanes.iter_mut().zip(&parts) {
+            join_lanes::<T, F>(lanes, fold_lanes::<T, F>(&spans[i]));
+        }
+    }
+    lanes.map(fold_tree::<T, F>)
 }
 
 /// Combines the elements of a row in [`LANES`] interleaved parts, and those in a tree.
@@ -281,11 +310,20 @@ pub(crate) fn fold_row<T: Copy, F: Fold<T>>(row: &[T]) -> T {
     let (spans, rest) = row.as_chunks::<SPAN>();
     let mut lanes = fold_lanes::<T, F>(rest);
     for span in spans {
-        let others = fold_lanes::<T, F>(span);
-        for (lane, other) in lanes.iter_mut().zip(others) {
-            *lane = F::join(*lane, other);
-        }
+        join_lanes::<T, F>(&mut lanes, fold_lanes::<T, F>(span));
     }
+    fold_tree::<T, F>(lanes)
+}
+
+#[inline(always)]
+fn join_lanes<T: Copy, F: Fold<T>>(lanes: &mut [T; LANES], others: [T; LANES]) {
+    for (lane, other) in lanes.iter_mut().zip(others) {
+        *lane = F::join(*lane, other);
+    }
+}
+
+#[inline(always)]
+fn fold_tree<T: Copy, F: Fold<T>>(mut lanes: [T; LANES]) -> T {
     let mut width = LANES;
     while width > 1 {
         width /= 2;
