@@ -247,11 +247,6 @@ impl Array {
         cpu::contiguous(self.storage.to_cpu())
     }
 
-    /// As [`to_cpu`](Self::to_cpu), from the start of its buffer.
-    pub(crate) fn to_row_major(&self) -> FlexTensor {
-        cpu::row_major(self.to_cpu())
-    }
-
     /// An address that identifies the buffer, to recognise a leaf across clones.
     pub fn buffer_id(&self) -> usize {
         match &self.storage {

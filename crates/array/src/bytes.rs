@@ -2,7 +2,7 @@
 
 use crate::dtype::with_dtype;
 use crate::storage::{elements, raw_tensor};
-use crate::{Array, DType};
+use crate::{Array, DType, Device};
 
 #[cfg(target_endian = "big")]
 compile_error!("arrays in files are little-endian and are read without swapping bytes");
@@ -21,7 +21,7 @@ impl Array {
         with_dtype!(self.dtype(), T => bytemuck::cast_slice(elements::<T>(&tensor)).to_vec())
     }
 
-    /// The array whose elements [`to_bytes`](Self::to_bytes) gave; any byte but zero is true.
+    /// The array whose elements [`to_bytes`](Self::to_bytes) gave, on the current device; any byte but zero is true.
     ///
     /// Panics if there are not as many bytes as `dtype` and `shape` take.
     #[track_caller]
@@ -36,9 +36,10 @@ impl Array {
         if dtype == DType::Bool {
             return Array::from_vec(bytes.iter().map(|&b| b != 0).collect(), shape);
         }
-        with_dtype!(dtype, T => {
+        let array = with_dtype!(dtype, T => {
             Array::from_cpu(raw_tensor::<T>(bytemuck::pod_collect_to_vec(bytes), shape, dtype))
-        })
+        });
+        array.to_device(Device::current())
     }
 }
 
@@ -49,16 +50,7 @@ mod tests {
     #[test]
     fn every_dtype_survives() {
         let values = Array::from_slice(&[0.0f64, 1.0, 1.0, 0.0, 1.0, 0.0], &[2, 3]);
-        for dtype in [
-            DType::F64,
-            DType::F32,
-            DType::F16,
-            DType::BF16,
-            DType::I64,
-            DType::I32,
-            DType::U8,
-            DType::Bool,
-        ] {
+        for dtype in DType::ALL {
             // A transposed view: bytes follow the shape, not the memory.
             let array = values.cast(dtype).t();
             let back = Array::from_bytes(&array.to_bytes(), dtype, array.shape());

@@ -30,6 +30,10 @@ pub enum DType {
 }
 
 impl DType {
+    /// Every dtype.
+    pub const ALL: [DType; 8] =
+        [Self::F64, Self::F32, Self::F16, Self::BF16, Self::I64, Self::I32, Self::U8, Self::Bool];
+
     /// Whether elements are floating point, hence differentiable.
     pub const fn is_float(self) -> bool {
         matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16)
@@ -106,7 +110,7 @@ pub struct UnknownDType(String);
 impl FromStr for DType {
     type Err = UnknownDType;
     fn from_str(name: &str) -> Result<Self, UnknownDType> {
-        [Self::F64, Self::F32, Self::F16, Self::BF16, Self::I64, Self::I32, Self::U8, Self::Bool]
+        Self::ALL
             .into_iter()
             .find(|d| d.name() == name)
             .ok_or_else(|| UnknownDType(name.to_string()))

@@ -71,7 +71,7 @@ fn tensors<const N: usize>(arrays: [Array; N]) -> [FlexTensor; N] {
     })
 }
 
-fn adam_of<T: cpu::Number + burn_backend::Element>(
+fn adam_of<T: cpu::Float + burn_backend::Element>(
     arrays: [Array; 3],
     g: &Array,
     o: &AdamUpdate,
@@ -88,7 +88,7 @@ fn adam_of<T: cpu::Number + burn_backend::Element>(
         correction2: correction(o.beta2),
     };
     let [mut x, mut m, mut v] = tensors(arrays);
-    let g = g.to_row_major();
+    let g = g.to_cpu();
     cpu::adam_update(
         cpu::writable::<T>(&mut x),
         cpu::writable::<T>(&mut m),
@@ -99,7 +99,7 @@ fn adam_of<T: cpu::Number + burn_backend::Element>(
     [x, m, v].map(Array::from_cpu)
 }
 
-fn momentum_of<T: cpu::Number + burn_backend::Element>(
+fn momentum_of<T: cpu::Float + burn_backend::Element>(
     arrays: [Array; 2],
     g: &Array,
     o: &MomentumUpdate,
@@ -111,7 +111,7 @@ fn momentum_of<T: cpu::Number + burn_backend::Element>(
         nesterov: o.nesterov,
     };
     let [mut x, mut m] = tensors(arrays);
-    let g = g.to_row_major();
+    let g = g.to_cpu();
     cpu::momentum_update(
         cpu::writable::<T>(&mut x),
         cpu::writable::<T>(&mut m),

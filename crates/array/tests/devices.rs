@@ -331,18 +331,8 @@ fn integers_and_casts() {
 /// Types that a device may lack must work all the same: there or on the host.
 #[test]
 fn every_dtype_moves_there_and_back() {
-    let all = [
-        DType::F64,
-        DType::F32,
-        DType::F16,
-        DType::BF16,
-        DType::I64,
-        DType::I32,
-        DType::U8,
-        DType::Bool,
-    ];
     for device in Device::available() {
-        for dtype in all {
+        for dtype in DType::ALL {
             let x = Array::arange(0.0, 6.0, 1.0, DType::I64).reshape(&[2, 3]).cast(dtype);
             let there = x.to_device(device);
             assert_eq!((there.device(), there.dtype()), (device, dtype));

@@ -42,7 +42,7 @@ pub(crate) use copy::contiguous;
 pub(crate) use elementwise::{Logical, binary, compare, logical, logical_not, select, unary};
 pub(crate) use fill::full;
 pub(crate) use index::{gather, index_add, index_select, one_hot, place_block, scatter_add};
-pub(crate) use math::Real as Number;
+pub(crate) use math::Real as Float;
 pub(crate) use matmul::matmul;
 pub(crate) use ops::{Binary, Compare, Unary};
 pub(crate) use pool::{Positions, Window, max_pool, put, take};

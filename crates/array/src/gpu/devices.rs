@@ -7,17 +7,6 @@ use burn_dispatch::{Dispatch, DispatchDevice};
 
 use crate::{DType, Device};
 
-const DTYPES: [DType; 8] = [
-    DType::F64,
-    DType::F32,
-    DType::F16,
-    DType::BF16,
-    DType::I64,
-    DType::I32,
-    DType::U8,
-    DType::Bool,
-];
-
 /// One GPU: its name in Lisse, Burn's handle, and the element types it computes with.
 struct Entry {
     device: Device,
@@ -104,7 +93,7 @@ pub(super) fn multiplies(device: Device) -> bool {
 pub(super) fn computes(device: Device, dtype: DType) -> bool {
     entry(device)
         .dtypes
-        .get_or_init(|| DTYPES.into_iter().filter(|&dtype| supports(device, dtype)).collect())
+        .get_or_init(|| DType::ALL.into_iter().filter(|&dtype| supports(device, dtype)).collect())
         .contains(&dtype)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn_backend::tensor::IndexingUpdateOp;
 use burn_dispatch::{Dispatch, DispatchTensor};
+use burn_flex::FlexTensor;
 
 use super::integers::is_word;
 use super::tensor::Tensor;
@@ -59,19 +60,13 @@ pub(crate) fn scatter_add(
     indices: &Array,
     source: Arc<Tensor>,
 ) -> Storage {
-    let dtype = base.dtype();
-    if stays_on_host(&base, &source) {
-        let (start, source) = (base.to_cpu(), source.to_cpu());
-        let sum = cpu::scatter_add(Some(&start), base.shape(), axis, &indices.to_cpu(), &source);
-        return base.hosted(sum);
-    }
-    let frame = base.frame.clone();
-    let indices = uploaded(indices, frame.device);
-    let (base, source) = (Tensor::into_device(base), Tensor::into_device(source));
-    frame.on_device(if dtype.is_float() {
-        Dispatch::float_scatter(axis, base, indices, source, IndexingUpdateOp::Add)
-    } else {
-        Dispatch::int_scatter(axis, base, indices, source, IndexingUpdateOp::Add)
+    let float = base.dtype().is_float();
+    add_at(base, axis, indices, source, cpu::scatter_add, |base, indices, source| {
+        if float {
+            Dispatch::float_scatter(axis, base, indices, source, IndexingUpdateOp::Add)
+        } else {
+            Dispatch::int_scatter(axis, base, indices, source, IndexingUpdateOp::Add)
+        }
     })
 }
 
@@ -82,22 +77,31 @@ pub(crate) fn index_add(
     indices: &Array,
     source: Arc<Tensor>,
 ) -> Storage {
-    let dtype = base.dtype();
-    if stays_on_host(&base, &source) {
-        let (start, source) = (base.to_cpu(), source.to_cpu());
-        let sum = cpu::index_add(Some(&start), base.shape(), axis, &indices.to_cpu(), &source);
-        return base.hosted(sum);
-    }
-    let frame = base.frame.clone();
-    let indices = uploaded(indices, frame.device);
-    let (base, source) = (Tensor::into_device(base), Tensor::into_device(source));
-    frame.on_device(if dtype.is_float() {
-        Dispatch::float_select_assign(base, axis, indices, source, IndexingUpdateOp::Add)
-    } else {
-        Dispatch::int_select_assign(base, axis, indices, source, IndexingUpdateOp::Add)
+    let float = base.dtype().is_float();
+    add_at(base, axis, indices, source, cpu::index_add, |base, indices, source| {
+        if float {
+            Dispatch::float_select_assign(base, axis, indices, source, IndexingUpdateOp::Add)
+        } else {
+            Dispatch::int_select_assign(base, axis, indices, source, IndexingUpdateOp::Add)
+        }
     })
 }
 
-fn stays_on_host(base: &Tensor, source: &Tensor) -> bool {
-    base.is_on_host() || source.is_on_host() || !(base.dtype().is_float() || is_word(base.dtype()))
+/// An addition at indices by the processor's kernel, where values lie there or the device has none, else by the device's.
+fn add_at(
+    base: Arc<Tensor>,
+    axis: usize,
+    indices: &Array,
+    source: Arc<Tensor>,
+    on_host: fn(Option<&FlexTensor>, &[usize], usize, &FlexTensor, &FlexTensor) -> FlexTensor,
+    on_device: impl FnOnce(DispatchTensor, DispatchTensor, DispatchTensor) -> DispatchTensor,
+) -> Storage {
+    let dtype = base.dtype();
+    if base.is_on_host() || source.is_on_host() || !(dtype.is_float() || is_word(dtype)) {
+        let (start, source) = (base.to_cpu(), source.to_cpu());
+        return base.hosted(on_host(Some(&start), base.shape(), axis, &indices.to_cpu(), &source));
+    }
+    let frame = base.frame.clone();
+    let indices = uploaded(indices, frame.device);
+    frame.on_device(on_device(Tensor::into_device(base), indices, Tensor::into_device(source)))
 }
