@@ -1,6 +1,5 @@
 //! `compare`, `report`, `export`: what finished runs hold.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use lisse::run::compare::Comparison;
@@ -14,8 +13,7 @@ pub fn compare(runs: &[PathBuf], html: Option<&Path>, json: bool) -> Result<(), 
     let folders = runs.iter().map(RunFolder::open).collect::<Result<Vec<_>, _>>()?;
     let comparison = Comparison::of(&folders)?;
     if let Some(path) = html {
-        fs::write(path, comparison.html())
-            .map_err(|e| Failure::failed(format!("{} cannot be written: {e}", path.display())))?;
+        comparison.write_html(path)?;
         tell(&format!("page  {}", path.display()));
     }
     if json { print_json(&comparison) } else { print(&comparison.text()) }

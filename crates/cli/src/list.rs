@@ -47,10 +47,8 @@ pub fn show(registry: &Registry, name: &str, json: bool) -> Result<(), Failure> 
     if let Ok(recipe) = registry.recipe(name) {
         return if json { print_json(recipe) } else { print(recipe.text) };
     }
-    let known =
-        registry.methods().iter().map(|m| m.slug).chain(registry.recipes().iter().map(|r| r.name));
     let Ok(method) = registry.method(name) else {
-        return Err(unknown("method or recipe", name, known));
+        return Err(unknown(registry, "method or recipe", name));
     };
     if json {
         return print_json(method);
@@ -78,12 +76,7 @@ pub fn cite(registry: &Registry, name: &str) -> Result<(), Failure> {
     } else if registry.method(name).is_ok() {
         vec![name.to_string()]
     } else {
-        let known = registry
-            .methods()
-            .iter()
-            .map(|m| m.slug)
-            .chain(registry.recipes().iter().map(|r| r.name));
-        return Err(unknown("method, recipe or run folder", name, known));
+        return Err(unknown(registry, "method, recipe or run folder", name));
     };
     let mut text = String::new();
     for slug in slugs {
@@ -96,7 +89,9 @@ fn recipe_methods(name: &str, text: &str) -> Result<Vec<String>, Failure> {
     Ok(Recipe::parse(name, name, text, &Overrides::default())?.head().methods.clone())
 }
 
-fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+fn unknown(registry: &Registry, what: &str, name: &str) -> Failure {
+    let methods = registry.methods().iter().map(|m| m.slug);
+    let known = methods.chain(registry.recipes().iter().map(|r| r.name));
     let hint = lisse::data::nearest(name, known)
         .map(|n| format!("did you mean `{n}`? "))
         .unwrap_or_default();

@@ -1,12 +1,14 @@
 //! Runs side by side: what differed in the recipe, what came of it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use indexmap::IndexMap;
 use maud::html;
 use serde::Serialize;
 
 use crate::claim::ClaimResult;
+use crate::disk::{FileSystem, replace};
 use crate::report::{Cell, Lines, curves, document, lines_figure, plain_table};
 use crate::{Error, Number, Row, RunFolder, Stop, number};
 
@@ -126,6 +128,11 @@ impl Comparison {
             text.push('\n');
         }
         text
+    }
+
+    /// Writes [`html`](Self::html) whole or not at all.
+    pub fn write_html(&self, path: &Path) -> Result<(), Error> {
+        replace(&FileSystem, path, self.html().as_bytes())
     }
 
     /// A page in one file, like the report of a run.

@@ -92,10 +92,12 @@ impl<'e, 'a> Driver<'e, 'a> {
             self.save(None)?;
         }
         self.conclude()?;
-        let failure = self.progress.ended.iter().find(|arm| arm.stop.is_failure());
-        let first =
-            failure.or(self.progress.ended.first().filter(|_| self.progress.ended.len() == 1));
-        Ok(first.map_or(Stop::Completed, |arm| arm.stop.clone()))
+        let ended = &self.progress.ended;
+        let first = |is: fn(&Stop) -> bool| ended.iter().find(|arm| is(&arm.stop));
+        let telling = first(Stop::is_failure)
+            .or_else(|| first(|stop| matches!(stop, Stop::Budget { .. })))
+            .or(ended.first().filter(|_| ended.len() == 1));
+        Ok(telling.map_or(Stop::Completed, |arm| arm.stop.clone()))
     }
 
     /// All that is left of an arm: its steps, and what it has to show in the end.

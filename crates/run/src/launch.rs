@@ -114,7 +114,7 @@ pub(crate) fn launch_on(
     disk: impl FnOnce() -> Box<dyn Disk>,
 ) -> Result<Finished, Error> {
     let recipe = request.source.read(registry, &request.overrides)?;
-    let kind = registry.kind(&recipe.head().kind)?;
+    let kind = recipe.kind(registry)?;
     let text = kind.resolve(&recipe)?;
     recipe.head().methods.iter().try_for_each(|slug| registry.method(slug).map(drop))?;
     recipe.device().with(|| {
@@ -143,7 +143,7 @@ pub fn resume(registry: &Registry, path: &Path, session: Session) -> Result<Fini
     })?;
     let text = folder.recipe_text()?;
     let recipe = Recipe::read(&path.join("recipe.toml"), &Overrides::default())?;
-    let kind = registry.kind(&recipe.head().kind)?;
+    let kind = recipe.kind(registry)?;
     kind.resolve(&recipe)?;
     recipe.device().with(|| {
         let bytes = session.ranks.lead(|| Checkpoint::read(&folder))?.flatten();
@@ -168,7 +168,7 @@ pub fn resume(registry: &Registry, path: &Path, session: Session) -> Result<Fini
 /// The objectives of a recipe, for checking their derivatives.
 pub fn audits(registry: &Registry, request: &Request) -> Result<Vec<Audit>, Error> {
     let recipe = request.source.read(registry, &request.overrides)?;
-    let kind = registry.kind(&recipe.head().kind)?;
+    let kind = recipe.kind(registry)?;
     kind.resolve(&recipe)?;
     recipe.device().with(|| kind.audit(&setup(&recipe, &Session::quiet()), &recipe))
 }

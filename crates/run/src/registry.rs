@@ -135,7 +135,7 @@ impl Registry {
             for quick in [false, true] {
                 let overrides = Overrides { quick, ..Overrides::default() };
                 let recipe = Recipe::parse(entry.name, entry.name, entry.text, &overrides)?;
-                self.kind(&recipe.head().kind)?.resolve(&recipe)?;
+                recipe.kind(self)?.resolve(&recipe)?;
                 recipe.head().methods.iter().try_for_each(|slug| self.method(slug).map(drop))?;
             }
         }

@@ -82,7 +82,7 @@ fn keys_that_are_not_there() {
     );
     assert_eq!(
         refused("classify", "clasify"),
-        "error: there is no recipe kind called `clasify`; did you mean `classify`? Valid names: classify, race\n"
+        "error: slip.toml:1: kind: there is no recipe kind called `clasify`; did you mean `classify`? Valid names: classify, race\n"
     );
 }
 

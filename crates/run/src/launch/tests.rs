@@ -272,6 +272,7 @@ fn limits_and_early_stops() {
     let finished = run(&folder.path().join("steps"), &["run.max_steps=3"]);
     let limit = Stop::Budget { limit: "run.max_steps = 3".into() };
     assert!(finished.summary.arms.iter().all(|arm| arm.stop == limit && arm.steps == 3));
+    assert_eq!(finished.summary.stop, limit);
     let finished = run(
         &folder.path().join("early"),
         &["steps=100", "run.early_stop={metric=\"best\", patience=4, min_change=1e9}"],
@@ -315,8 +316,13 @@ fn wrong_recipes_leave_no_folder() {
         error.contains("this run has no figure `fast.los`; did you mean `fast.loss`?"),
         "{error}"
     );
+    let error = fails(&["quick=true"]).to_string();
+    assert_eq!(error, "--set quick=true: quick: the quick form is chosen by the option --quick");
     let error = fails(&["kind=tyo"]).to_string();
-    assert_eq!(error, "there is no recipe kind called `tyo`; did you mean `toy`? Valid names: toy");
+    assert_eq!(
+        error,
+        "--set kind=tyo: kind: there is no recipe kind called `tyo`; did you mean `toy`? Valid names: toy"
+    );
 }
 
 #[test]

@@ -22,8 +22,8 @@ pub(crate) use resolve::resolved_text;
 use tree::{Node, NotToml, Origin, Table, Value};
 
 use crate::claim::Claim;
-use crate::kind::{Arm, Invalid};
-use crate::{Error, suggest};
+use crate::kind::{AnyKind, Arm, Invalid};
+use crate::{Error, Registry, suggest};
 
 /// What the command line changes in a recipe.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Overrides {
 #[derive(Clone, Debug)]
 pub struct Recipe {
     source: String,
+    /// Where the kind is named.
+    kind_place: String,
     head: Head,
     device: Device,
     claims: Vec<Claim>,
@@ -95,6 +97,9 @@ impl Recipe {
         }
         let arms = take_arms(source, &mut root)?;
         let mut recipe = Recipe {
+            kind_place: head_node
+                .child("kind")
+                .map_or_else(|| source.to_owned(), |node| place_of(source, &node.origin)),
             source: source.into(),
             device: Device::Cpu,
             claims: Vec::new(),
@@ -165,6 +170,14 @@ impl Recipe {
             tree::merge(&mut merged, over);
         }
         table_node(merged)
+    }
+
+    /// The recipe's kind.
+    pub(crate) fn kind<'r>(&self, registry: &'r Registry) -> Result<&'r dyn AnyKind, Error> {
+        registry.kind(&self.head.kind).map_err(|unknown| {
+            let (place, key) = (self.kind_place.clone(), "kind".into());
+            Box::new(RecipeError { place, arm: None, key, problem: unknown.to_string() }).into()
+        })
     }
 
     fn head_error(&self, head: &Node, key: &str, problem: String) -> Error {
@@ -270,6 +283,9 @@ fn apply_setting(root: &mut Table, setting: &str) -> Result<(), Error> {
         .map(|(key, text)| (key.trim(), text.trim()))
         .filter(|(key, _)| !key.is_empty() && key.split('.').all(|part| !part.is_empty()))
         .ok_or_else(|| reject("", "expected KEY=VALUE, such as `method.rho=0.1`".into()))?;
+    if key == "quick" {
+        return Err(reject(key, "the quick form is chosen by the option --quick".into()));
+    }
     let path: Vec<String> = key.split('.').map(str::to_owned).collect();
     check_arms_listen(root, &path, key).map_err(|problem| reject(key, problem))?;
     let node = tree::parse_setting(text, &Origin::Option(format!("--set {setting}")));
