@@ -53,7 +53,7 @@ impl<P: Tree> Optimizer<P> for AdaGrad {
                 new_sums.push(sum.clone());
                 continue;
             }
-            let g = if s.weight_decay == 0.0 { g.clone() } else { g.add_scaled(s.weight_decay, x) };
+            let g = s.penalised(x, g);
             let sum = sum + g.square();
             new_params.push(x.add_scaled(-s.learning_rate, &(g / (sum.sqrt() + self.epsilon))));
             new_sums.push(sum);
@@ -104,7 +104,7 @@ impl<P: Tree> Optimizer<P> for AdaGradNorm {
             .into_iter()
             .zip(gradient.leaves())
             .zip(&settings)
-            .map(|((x, g), s)| s.trained.then(|| g.add_scaled(s.weight_decay, x)))
+            .map(|((x, g), s)| s.trained.then(|| s.penalised(x, g)))
             .collect();
         let norm =
             penalised.iter().flatten().map(|g| g.square().sum_all().item()).sum::<f64>().sqrt();

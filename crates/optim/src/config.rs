@@ -175,13 +175,16 @@ pub struct OutOfRange {
     pub expected: &'static str,
 }
 
+fn fail(key: &str, expected: &'static str) -> Result<(), OutOfRange> {
+    Err(OutOfRange { key: key.to_string(), expected })
+}
+
 impl OptimizerConfig {
     /// Checks every number.
     ///
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         let fraction = |v: f64| (0.0..1.0).contains(&v);
         let positive = |v: f64| v > 0.0 && v.is_finite();
         let not_negative = |v: f64| v >= 0.0 && v.is_finite();
@@ -344,7 +347,6 @@ impl Rule {
 
 impl Decay {
     fn validate(&self, peak: f64) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         match *self {
             Decay::Step { every: 0, .. } => fail("schedule.every", "at least 1"),
             Decay::Step { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {

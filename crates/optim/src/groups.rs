@@ -1,6 +1,6 @@
 //! Parameter groups by path: other learning rates, other weight decay, frozen parts.
 
-use lisse_array::Tree;
+use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
 /// Settings for the leaves whose path matches a pattern.
@@ -34,6 +34,17 @@ pub(crate) struct LeafSettings {
     pub trained: bool,
     pub learning_rate: f64,
     pub weight_decay: f64,
+}
+
+impl LeafSettings {
+    /// The gradient at `x` with that of the L2 penalty.
+    pub fn penalised(&self, x: &Array, gradient: &Array) -> Array {
+        if self.weight_decay == 0.0 {
+            gradient.clone()
+        } else {
+            gradient.add_scaled(self.weight_decay, x)
+        }
+    }
 }
 
 impl Groups {

@@ -58,8 +58,7 @@ impl<P: Tree> Optimizer<P> for RmsProp {
             .zip(momentum.leaves());
         for ((((x, g), v), m), s) in leaves.zip(&settings) {
             let new = if s.trained {
-                let g =
-                    if s.weight_decay == 0.0 { g.clone() } else { g.add_scaled(s.weight_decay, x) };
+                let g = s.penalised(x, g);
                 let v = v * self.decay + g.square() * (1.0 - self.decay);
                 let m = m * self.momentum + g / (v.sqrt() + self.epsilon);
                 [x.add_scaled(-s.learning_rate, &m), v, m]

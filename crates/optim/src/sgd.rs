@@ -84,13 +84,15 @@ impl Sgd {
         m: Option<Array>,
         leaf: &LeafSettings,
     ) -> (Array, Option<Array>) {
-        let (rate, decay) = (leaf.learning_rate, leaf.weight_decay);
         let Some(m) = m else {
-            let g = if decay == 0.0 { g.clone() } else { g.add_scaled(decay, &x) };
-            return (x.add_scaled(-rate, &g), None);
+            return (x.add_scaled(-leaf.learning_rate, &leaf.penalised(&x, g)), None);
         };
-        let options =
-            MomentumUpdate { rate, momentum: self.momentum, decay, nesterov: self.nesterov };
+        let options = MomentumUpdate {
+            rate: leaf.learning_rate,
+            momentum: self.momentum,
+            decay: leaf.weight_decay,
+            nesterov: self.nesterov,
+        };
         let [x, m] = momentum([x, m], g, &options);
         (x, Some(m))
     }

@@ -13,6 +13,7 @@ use lisse_run::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::Groups;
 use crate::config::OptimizerConfig;
 use crate::landscape;
 use crate::optimizer::{Optimizer, Oracle, State};
@@ -198,11 +199,7 @@ impl RecipeKind for Classify {
         let mut trainings = Vec::new();
         for arm in arms {
             let training = Training::new(&arm.config, setup)?;
-            if let Some(pattern) = unmatched_group(&arm.config.method, &training.initial()) {
-                return Err(Error::message(format!(
-                    "method.groups: pattern `{pattern}` matches no parameter of the network"
-                )));
-            }
+            training.check_groups()?;
             trainings.push(training.clone());
             names.push(arm.name.clone());
             experiment = experiment.arm(arm.name, training);
@@ -304,6 +301,20 @@ impl Training {
     fn initial(&self) -> Network {
         Network::new(&self.config.model, &self.train, self.classes, self.stream.child("init"))
             .map(|leaf| leaf.cast(self.config.training.dtype))
+    }
+
+    /// Refuses a group pattern that matches nothing.
+    fn check_groups(&self) -> Result<(), Error> {
+        let groups = Groups(self.config.method.groups.clone());
+        if groups.0.is_empty() {
+            return Ok(());
+        }
+        match groups.unused(&self.initial()).first() {
+            Some(pattern) => Err(Error::message(format!(
+                "method.groups: pattern `{pattern}` matches no parameter of the network"
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn train_loss(&self, network: &Network) -> Array {
@@ -449,12 +460,6 @@ impl Process for Training {
     fn total(&self) -> Option<u64> {
         Some(self.steps())
     }
-}
-
-/// The first group pattern that matches nothing.
-fn unmatched_group(method: &OptimizerConfig, network: &Network) -> Option<String> {
-    let groups = crate::Groups(method.groups.clone());
-    groups.unused(network).first().map(ToString::to_string)
 }
 
 /// Slices of the loss surface around every arm's solution.
