@@ -48,6 +48,12 @@ impl<P: Tree, O: Optimizer<P>> Optimizer<P> for Clipped<O> {
     fn init(&self, params: &P) -> State<P> {
         self.inner.init(params)
     }
+    fn batch_size(&self, state: &State<P>) -> Option<usize> {
+        self.inner.batch_size(state)
+    }
+    fn averaged(&self, params: &P, state: &State<P>) -> Option<P> {
+        self.inner.averaged(params, state)
+    }
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
         let mut norm = f64::NAN;
         let mut clipped = WithGradient::new(oracle, |inner, params: &P| {

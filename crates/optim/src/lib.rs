@@ -11,6 +11,7 @@ mod adagrad;
 mod adam;
 mod clip;
 pub mod config;
+mod flat;
 mod groups;
 pub mod landscape;
 pub mod minimize;
@@ -26,11 +27,12 @@ pub mod spectrum;
 pub use adagrad::{AdaGrad, AdaGradNorm};
 pub use adam::Adam;
 pub use clip::{Clip, Clipped};
+pub use flat::{Flat, Span};
 pub use groups::{Group, Groups};
 pub use minimize::{
     GradientDescent, Lbfgs, Method, Minimum, NewtonCg, Objective, Options, Stop, minimize,
 };
-pub use optimizer::{LossOracle, Optimizer, Oracle, State, StepInfo, WithGradient};
+pub use optimizer::{Composite, LossOracle, Optimizer, Oracle, State, StepInfo, WithGradient};
 pub use rmsprop::RmsProp;
 pub use sam::Sam;
 pub use schedule::Schedule;

@@ -23,6 +23,20 @@ pub trait Oracle<P> {
         let _ = params;
         None
     }
+
+    /// The loss as a function of model outputs, where it is one: what Gauss-Newton products and surrogates need.
+    fn composite(&self) -> Option<&dyn Composite<P>> {
+        None
+    }
+}
+
+/// A loss of the form `l(f(params))`, with `f` the model's outputs on the current batch.
+pub trait Composite<P> {
+    /// `f`: one row per example.
+    fn outputs(&self, params: &P) -> Array;
+
+    /// `l`: one float.
+    fn loss(&self, outputs: &Array) -> Array;
 }
 
 /// The oracle of a differentiable scalar function.
@@ -87,6 +101,9 @@ impl<P, F: FnMut(&mut dyn Oracle<P>, &P) -> (f64, P)> Oracle<P> for WithGradient
     }
     fn per_example_grads(&mut self, params: &P) -> Option<P> {
         self.inner.per_example_grads(params)
+    }
+    fn composite(&self) -> Option<&dyn Composite<P>> {
+        self.inner.composite()
     }
 }
 
@@ -164,6 +181,18 @@ pub trait Optimizer<P: Tree> {
 
     /// One update of `params` in place.
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo;
+
+    /// Examples that the next step's batch should have; `None` leaves it to the training.
+    fn batch_size(&self, state: &State<P>) -> Option<usize> {
+        let _ = state;
+        None
+    }
+
+    /// The parameters to use instead of the last iterate, where the method averages; `None` for the last iterate.
+    fn averaged(&self, params: &P, state: &State<P>) -> Option<P> {
+        let _ = (params, state);
+        None
+    }
 }
 
 impl<P: Tree, O: Optimizer<P> + ?Sized> Optimizer<P> for Box<O> {
@@ -172,5 +201,11 @@ impl<P: Tree, O: Optimizer<P> + ?Sized> Optimizer<P> for Box<O> {
     }
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
         (**self).step(params, state, oracle)
+    }
+    fn batch_size(&self, state: &State<P>) -> Option<usize> {
+        (**self).batch_size(state)
+    }
+    fn averaged(&self, params: &P, state: &State<P>) -> Option<P> {
+        (**self).averaged(params, state)
     }
 }

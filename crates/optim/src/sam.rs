@@ -58,6 +58,12 @@ impl<P: Tree, O: Optimizer<P>> Optimizer<P> for Sam<O> {
     fn init(&self, params: &P) -> State<P> {
         self.inner.init(params)
     }
+    fn batch_size(&self, state: &State<P>) -> Option<usize> {
+        self.inner.batch_size(state)
+    }
+    fn averaged(&self, params: &P, state: &State<P>) -> Option<P> {
+        self.inner.averaged(params, state)
+    }
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
         if self.rho == 0.0 {
             return self.inner.step(params, state, oracle);
