@@ -156,7 +156,7 @@ pub fn logistic_regression(inputs: &Array, labels: &Array, l2: f64, minimum: f64
         start: vec![0.0; dim],
         minimum,
         minimizers: Vec::new(),
-        source: "Wolberg et al. 1995 (UCI breast cancer)",
+        source: "Wolberg et al. 1993 (UCI breast cancer)",
     }
 }
 

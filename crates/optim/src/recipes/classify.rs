@@ -345,7 +345,8 @@ struct BatchOracle<'a> {
 impl BatchOracle<'_> {
     /// This rank's part of the batch's mean loss.
     fn loss(&self, network: &Network) -> Array {
-        let logits = network.forward(&self.inputs, self.context);
+        // A step's loss is one function: every evaluation draws the same masks.
+        let logits = network.forward(&self.inputs, &self.context.child("pass"));
         let share = self.inputs.dim(0) as f64 / self.batch_size as f64;
         losses::cross_entropy(&logits, &self.targets) * share
     }
