@@ -1,13 +1,14 @@
 """Times one case in PyTorch, as ../src/bin/array.rs does in Lisse: python torch_case.py CASE REPETITIONS THREADS"""
 
-import json
-import statistics
 import sys
-import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from side_by_side import peak_mib, time_case  # noqa: E402
 
 
 def mlp():
@@ -102,28 +103,11 @@ def work(case):
     raise SystemExit(f"torch_case.py: unknown case {case}")
 
 
-def peak_mib():
-    with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return float(line.split()[1]) / 1024
-    return 0.0
-
-
 def main():
     case, repetitions, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(threads)
     base = peak_mib()
-    step = work(case)
-    for _ in range(3):
-        step()
-    times = []
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    # What importing PyTorch itself takes is not the case's.
-    print(json.dumps({"case": case, "seconds": statistics.median(times), "peak_mib": peak_mib() - base, "import_mib": base}))
+    time_case(case, work(case), repetitions, base)
 
 
 main()

@@ -1,6 +1,5 @@
 //! Times one case of the comparison with PyTorch: `array CASE REPETITIONS`, threads by `RAYON_NUM_THREADS`. Prints JSON: median
 //! seconds and peak memory. `benches/array/run` calls it beside the same case in PyTorch.
-#![allow(clippy::print_stdout)] // its output is the result
 
 use std::time::Instant;
 
@@ -8,6 +7,7 @@ use lisse::array::ops::{Conv, Pool};
 use lisse::nn::losses::cross_entropy;
 use lisse::optim::{Adam, LossOracle, Optimizer};
 use lisse::{Array, DType, Stream, Tree, grad, hvp};
+use lisse_benches::median;
 
 #[derive(Clone, Tree)]
 struct Dense {
@@ -141,22 +141,6 @@ impl Block {
     }
 }
 
-/// Median seconds of `work`, after a warm-up.
-fn median(repetitions: usize, mut work: impl FnMut()) -> f64 {
-    for _ in 0..3 {
-        work();
-    }
-    let mut times: Vec<f64> = (0..repetitions)
-        .map(|_| {
-            let clock = Instant::now();
-            work();
-            clock.elapsed().as_secs_f64()
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
 /// A closure that makes one Adam step of `params` on `loss`.
 fn adam_step<P: Tree>(mut params: P, loss: impl Fn(&P) -> Array) -> impl FnMut() {
     let optimizer = Adam::new(1e-3);
@@ -266,24 +250,6 @@ fn recording(repetitions: usize) -> f64 {
     (times[times.len() / 2] - plain) / OPERATIONS as f64
 }
 
-/// The most memory this process held, in MiB; 0 where the system does not tell.
-fn peak_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()).unwrap_or(0.0)
-        / 1024.0
-}
-
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, case, repetitions] = arguments.as_slice() else {
-        println!("usage: array CASE REPETITIONS");
-        std::process::exit(2);
-    };
-    let seconds = repetitions.parse().ok().filter(|&n: &usize| n > 0).and_then(|n| time(case, n));
-    let Some(seconds) = seconds else {
-        println!("array: unknown case `{case}` or repetitions `{repetitions}` not a count");
-        std::process::exit(2);
-    };
-    println!("{}", serde_json::json!({"case": case, "seconds": seconds, "peak_mib": peak_mib()}));
+    lisse_benches::run_case("array", time);
 }
