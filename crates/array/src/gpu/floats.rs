@@ -55,8 +55,6 @@ pub(super) fn unary(op: Unary, x: T, store: BoolDType) -> T {
         Unary::DivScalar(s) => D::float_div_scalar(x, Scalar::Float(s)),
         Unary::DivScalarBy(s) => times(D::float_recip(x), s),
         Unary::PowScalar(s) => power(x, s),
-        Unary::MaxScalar(s) => at_least(x, s, store),
-        Unary::MinScalar(s) => at_most(x, s, store),
         Unary::Clamp(low, high) => at_most(at_least(x, low, store), high, store),
         Unary::Lgamma | Unary::Polygamma(_) => unreachable!("computed on the host"),
     }

@@ -24,8 +24,6 @@ pub(super) fn has_unary(op: Unary, dtype: DType) -> bool {
                 | Unary::AddScalar(_)
                 | Unary::SubFromScalar(_)
                 | Unary::MulScalar(_)
-                | Unary::MaxScalar(_)
-                | Unary::MinScalar(_)
                 | Unary::Clamp(..)
         )
 }
@@ -53,8 +51,6 @@ pub(super) fn unary(op: Unary, x: T, dtype: DType, store: BoolDType) -> T {
         Unary::AddScalar(s) => D::int_add_scalar(x, whole(s)),
         Unary::SubFromScalar(s) => D::int_add_scalar(D::int_neg(x), whole(s)),
         Unary::MulScalar(s) => D::int_mul_scalar(x, whole(s)),
-        Unary::MaxScalar(s) => at_least(x, whole(s), store),
-        Unary::MinScalar(s) => at_most(x, whole(s), store),
         Unary::Clamp(low, high) => at_most(at_least(x, whole(low), store), whole(high), store),
         _ => unreachable!("computed on the host"),
     }
