@@ -67,8 +67,6 @@ fn docs() -> bool {
     run("cargo", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
-const RECIPES: [&str; 3] = ["minimizers", "optimizers-digits", "sharpness-digits"];
-
 fn recipes() -> bool {
     run("cargo", &["build", "--release"], &[])
         && quick_recipes("cargo", &["run", "--release", "--quiet", "--", "run"])
@@ -91,12 +89,26 @@ fn mpi() -> bool {
 /// Every recipe in its quick form with its claims checked; `command` comes before the recipe's name.
 fn quick_recipes(program: &str, command: &[&str]) -> bool {
     let folder = env::temp_dir().join(format!("lisse-recipes-{}", std::process::id()));
-    let good = RECIPES.iter().all(|name| {
+    let good = recipe_names().iter().all(|name| {
         let out = folder.join(name);
         let out = out.to_string_lossy();
-        run(program, &[command, &[*name, "--quick", "--check", "--out", &out]].concat(), &[])
+        run(program, &[command, &[name, "--quick", "--check", "--out", &out]].concat(), &[])
     });
     // Best effort: a temporary folder.
     let _ = std::fs::remove_dir_all(&folder);
     good
+}
+
+/// Names of the built-in recipes: those of the files in `recipes/`.
+fn recipe_names() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes");
+    let files = std::fs::read_dir(folder).expect("the recipes lie beside the crates");
+    let stem = |file: std::io::Result<std::fs::DirEntry>| {
+        let path = file.ok()?.path();
+        let stem = path.file_stem()?.to_str()?.to_owned();
+        path.extension().is_some_and(|e| e == "toml").then_some(stem)
+    };
+    let mut names: Vec<String> = files.filter_map(stem).collect();
+    names.sort_unstable();
+    names
 }

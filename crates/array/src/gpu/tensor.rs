@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_a_device_computes_with_stays_there() {
-        for device in devices::devices() {
+        for device in devices() {
             let x = Array::arange(0.0, 6.0, 1.0, DType::F32).reshape(&[2, 3]).to_device(device);
             let results = [
                 x.cast(DType::I32),
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn empty_arrays_and_missing_types_are_kept_on_the_host() {
-        for device in devices::devices() {
+        for device in devices() {
             let x = Array::ones(&[3], DType::F32).to_device(device);
             assert!(tensor(&x.narrow(0, 1, 0)).is_on_host());
             let double = x.cast(DType::F64);
