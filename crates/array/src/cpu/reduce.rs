@@ -279,8 +279,8 @@ fn fold_rows_body<I: Isa, T: Store, F: Fold<T>>(
             out[i + k * stride].write(total);
         }
     }
-    for i in stride * STREAMS..out.len() {
-        out[i].write(fold_row::<T, F>(row(i)));
+    for (i, out) in out.iter_mut().enumerate().skip(stride * STREAMS) {
+        out.write(fold_row::<T, F>(row(i)));
     }
 }
 
