@@ -1,16 +1,17 @@
-"""Writes the data sets of this folder from the copies that scikit-learn ships.
+"""Writes the data sets of this folder from the copies that scikit-learn ships, and the text from Python's own help.
 
     python -m venv .venv && .venv/bin/pip install scikit-learn
     .venv/bin/python data/make.py
 
 Numbers are written in the shortest form that reads back to the same f64, so running it
-again changes nothing.
+again changes nothing. The text is that of the Python that runs this: 3.11 wrote the file here.
 """
 
 import csv
 import gzip
 import io
 import pathlib
+import pydoc_data.topics
 import re
 
 from sklearn import datasets
@@ -68,9 +69,18 @@ def digits():
     (HERE / "digits.csv.gz").write_bytes(packed)
 
 
+def topics():
+    """Python's help topics in the order of their names, an empty line between two."""
+    topics = pydoc_data.topics.topics
+    text = "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"
+    packed = gzip.compress(text.encode(), compresslevel=9, mtime=0)
+    (HERE / "topics.txt.gz").write_bytes(packed)
+
+
 if __name__ == "__main__":
     classification("iris", datasets.load_iris())
     classification("wine", datasets.load_wine())
     classification("breast_cancer", datasets.load_breast_cancer())
     diabetes()
     digits()
+    topics()

@@ -133,7 +133,7 @@ impl Batches {
         (first..first + self.per_epoch() as u64).map(|step| self.at(step))
     }
 
-    fn order(&self, stream: &Stream, epoch: u64) -> Arc<[usize]> {
+    pub(crate) fn order(&self, stream: &Stream, epoch: u64) -> Arc<[usize]> {
         // A panic while the lock is held cannot leave half a permutation, so poison means nothing here.
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         match &*latest {

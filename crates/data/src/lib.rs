@@ -23,6 +23,10 @@ mod dataset;
 pub use bundled::{BUNDLED, Bundled};
 pub use dataset::Dataset;
 
+// Text.
+mod text;
+pub use text::{TEXTS, Text, Windows};
+
 // Files.
 mod file;
 mod idx;
@@ -50,10 +54,12 @@ pub use standardize::Standardizer;
 mod augment;
 mod batches;
 mod gather;
+mod growing;
 mod loader;
 mod prefetch;
 pub use augment::{Augmentation, Fill};
 pub use batches::{Batches, Selection};
+pub use growing::{GrowingBatches, Position};
 pub use loader::{Batch, Loader};
 pub use prefetch::Prefetch;
 
