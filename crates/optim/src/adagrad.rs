@@ -41,7 +41,7 @@ impl<P: Tree> Optimizer<P> for AdaGrad {
 
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
         let (loss, gradient) = oracle.value_and_grad(params);
-        let rate = self.learning_rate.at(state.step);
+        let rate = self.learning_rate.at(state.schedule_step());
         state.step += 1;
         let settings = self.groups.settings(params, rate, self.weight_decay);
         let sum = state.trees.remove("sum").expect("made by init");
@@ -95,7 +95,7 @@ impl<P: Tree> Optimizer<P> for AdaGradNorm {
 
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
         let (loss, gradient) = oracle.value_and_grad(params);
-        let rate = self.learning_rate.at(state.step);
+        let rate = self.learning_rate.at(state.schedule_step());
         state.step += 1;
         let settings = self.groups.settings(params, rate, 0.0);
         // What is trained, with its penalty: the norm is that of the steps' directions.

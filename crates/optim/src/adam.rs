@@ -54,8 +54,8 @@ impl<P: Tree> Optimizer<P> for Adam {
     }
 
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
-        let (loss, gradient) = oracle.value_and_grad(params);
-        let rate = self.learning_rate.at(state.step);
+        let (loss, gradient, unbounded) = oracle.value_and_moment_grads(params);
+        let rate = self.learning_rate.at(state.schedule_step());
         state.step += 1;
         let settings = self.groups.settings(params, rate, self.weight_decay);
         let mut mean = state.trees.remove("mean").expect("made by init");
@@ -63,11 +63,15 @@ impl<P: Tree> Optimizer<P> for Adam {
         // Taken out, so that the update can write into their buffers.
         let (x, m, v) = (params.take_leaves(), mean.take_leaves(), square.take_leaves());
         let mut updated: [Vec<Array>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-        for ((((x, m), v), g), s) in
-            x.into_iter().zip(m).zip(v).zip(gradient.leaves()).zip(&settings)
+        let squared = unbounded.as_ref().map(Tree::leaves);
+        for (i, ((((x, m), v), g), s)) in
+            x.into_iter().zip(m).zip(v).zip(gradient.leaves()).zip(&settings).enumerate()
         {
-            let new =
-                if s.trained { adam([x, m, v], g, &self.update(state.step, s)) } else { [x, m, v] };
+            let new = match &squared {
+                _ if !s.trained => [x, m, v],
+                None => adam([x, m, v], g, &self.update(state.step, s)),
+                Some(squared) => apart([x, m, v], g, squared[i], &self.update(state.step, s)),
+            };
             for (list, array) in updated.iter_mut().zip(new) {
                 list.push(array);
             }
@@ -93,4 +97,15 @@ impl Adam {
             step,
         }
     }
+}
+
+/// The update of [`adam`] with one gradient in the first moment and another in the second.
+fn apart([x, m, v]: [Array; 3], g: &Array, squared: &Array, o: &AdamUpdate) -> [Array; 3] {
+    // The second moment as Adam makes it, to the last bit: it does not depend on the first.
+    let [_, _, v] = adam([x.clone(), m.clone(), v], squared, o);
+    let m = (m * o.beta1).add_scaled(1.0 - o.beta1, &g.add_scaled(o.decay, &x));
+    let correction = |beta: f64| 1.0 - beta.powf(o.step as f64);
+    let scale = v.sqrt() / correction(o.beta2).sqrt() + o.epsilon;
+    let x = if o.decoupled_decay == 0.0 { x } else { x * (1.0 - o.rate * o.decoupled_decay) };
+    [x.add_scaled(-o.rate / correction(o.beta1), &(&m / scale)), m, v]
 }

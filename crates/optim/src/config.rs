@@ -30,9 +30,27 @@ pub struct OptimizerConfig {
     /// Sharpness-aware minimization around it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sam: Option<SamConfig>,
+    /// Randomized smoothing of the loss: before all else, so that penalties and SAM act on the smoothed loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smooth: Option<crate::smoothing::SmoothConfig>,
+    /// Penalty on the gradient's norm: SAM perturbs the penalised loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_penalty: Option<crate::smoothing::GradientPenaltyConfig>,
+    /// Penalty on the curvature along the gradient; not beside `gradient_penalty`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curvature_penalty: Option<crate::smoothing::CurvaturePenaltyConfig>,
+    /// Average of the iterates, to be used in place of the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<crate::smoothing::AverageConfig>,
     /// Bound on the gradient that the rule sees (after SAM).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<ClipConfig>,
+    /// Clipping of each coordinate at a rank among all, directly around the rule (after `clip`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinate_clip: Option<crate::coordinate_clipping::CoordinateClip>,
+    /// Batches that grow with the noise of the gradient; outside all else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive_batch: Option<crate::adaptive_batch::Controller>,
     /// Settings by parameter path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
@@ -99,6 +117,46 @@ pub enum Rule {
         #[serde(default = "initial_norm")]
         initial: f64,
     },
+    /// [`Lion`](crate::Lion)
+    Lion {
+        learning_rate: f64,
+        #[serde(default = "beta1")]
+        beta1: f64,
+        #[serde(default = "lion_beta2")]
+        beta2: f64,
+        #[serde(default)]
+        weight_decay: f64,
+        #[serde(default = "yes")]
+        sign: bool,
+    },
+    /// [`Adafactor`](crate::Adafactor)
+    Adafactor { learning_rate: f64 },
+    /// [`SignSgd`](crate::SignSgd)
+    SignSgd {
+        learning_rate: f64,
+        #[serde(default)]
+        momentum: f64,
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// [`NormalizedSgd`](crate::NormalizedSgd)
+    NormalizedSgd {
+        learning_rate: f64,
+        #[serde(default)]
+        momentum: f64,
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// [`ProximalSgd`](crate::mirror::ProximalSgd)
+    Csmd(crate::mirror::CsmdConfig),
+    /// [`ScheduleFree`](crate::mirror::ScheduleFree)
+    ScheduleFree(crate::mirror::ScheduleFreeConfig),
+    /// [`Sso`](crate::target_surrogate::Sso)
+    Sso(crate::target_surrogate::SsoConfig),
+    /// [`Mfac`](crate::mfac::Mfac)
+    Mfac(crate::mfac::MfacConfig),
+    /// [`GradientNormalized`](crate::gradient_normalized::GradientNormalized)
+    Gns(crate::gradient_normalized::GnsConfig),
 }
 
 fn beta1() -> f64 {
@@ -118,6 +176,12 @@ fn square_decay() -> f64 {
 }
 fn initial_norm() -> f64 {
     0.01
+}
+fn lion_beta2() -> f64 {
+    0.99
+}
+fn yes() -> bool {
+    true
 }
 
 /// How the learning rate falls from the rule's own.
@@ -144,6 +208,8 @@ pub enum Decay {
     },
     /// Up at first, then not at all
     Warmup { warmup: u64 },
+    /// The learning rate times step sizes with guarantees for the last iterate, for as many steps as the training has
+    LastIterate { steps: crate::mirror::Steps },
 }
 
 /// Sharpness-aware minimization in a recipe.
@@ -180,6 +246,17 @@ fn fail(key: &str, expected: &'static str) -> Result<(), OutOfRange> {
 }
 
 impl OptimizerConfig {
+    /// [`validate`](Self::validate) for a training whose batches are all of one size.
+    ///
+    /// # Errors
+    /// As `validate`, and for batches that would grow.
+    pub fn validate_with_fixed_batches(&self) -> Result<(), OutOfRange> {
+        if self.adaptive_batch.is_some() {
+            return fail("adaptive_batch", "no such table: batches are of one size here");
+        }
+        self.validate()
+    }
+
     /// Checks every number.
     ///
     /// # Errors
@@ -205,6 +282,13 @@ impl OptimizerConfig {
             }
         }
         match self.optimizer {
+            Rule::Csmd(ref csmd) => csmd.validate_within(self)?,
+            Rule::ScheduleFree(ref free) => free.validate_within(self)?,
+            Rule::Sso(ref sso) => sso.validate_within(self)?,
+            Rule::Mfac(ref mfac) => mfac
+                .validate()
+                .map_err(|bad| OutOfRange { key: format!("optimizer.{}", bad.key), ..bad })?,
+            Rule::Gns(ref gns) => gns.validate_within(self)?,
             Rule::Sgd { momentum, nesterov, .. } => {
                 if !fraction(momentum) {
                     return fail("optimizer.momentum", "a number from 0 to below 1");
@@ -236,6 +320,17 @@ impl OptimizerConfig {
             Rule::AdagradNorm { initial, .. } if !positive(initial) => {
                 return fail("optimizer.initial", "a number above 0");
             }
+            Rule::Lion { beta1, .. } if !fraction(beta1) => {
+                return fail("optimizer.beta1", "a number from 0 to below 1");
+            }
+            Rule::Lion { beta2, .. } if !fraction(beta2) => {
+                return fail("optimizer.beta2", "a number from 0 to below 1");
+            }
+            Rule::SignSgd { momentum, .. } | Rule::NormalizedSgd { momentum, .. }
+                if !fraction(momentum) =>
+            {
+                return fail("optimizer.momentum", "a number from 0 to below 1");
+            }
             _ => {}
         }
         if let Some(sam) = &self.sam
@@ -243,6 +338,9 @@ impl OptimizerConfig {
         {
             return fail("sam.rho", "a number of at least 0");
         }
+        self.validate_smoothing()?;
+        self.validate_adaptive_batch()?;
+        self.validate_coordinate_clip()?;
         match &self.clip {
             Some(
                 ClipConfig { norm: Some(_), value: Some(_) }
@@ -262,17 +360,19 @@ impl OptimizerConfig {
     pub fn build<P: Tree + 'static>(&self, total: u64) -> Box<dyn Optimizer<P>> {
         let schedule = self.schedule.build(self.optimizer.learning_rate(), total);
         let rule = self.optimizer.build(schedule, Groups(self.groups.clone()));
+        let rule = self.coordinate_clipped(rule);
         let clip =
             self.clip.as_ref().and_then(|c| c.norm.map(Clip::Norm).or(c.value.map(Clip::Value)));
         let clipped: Box<dyn Optimizer<P>> = match clip {
             Some(clip) => Box::new(Clipped { clip, inner: rule }),
             None => rule,
         };
-        match &self.sam {
+        let sharpness_aware: Box<dyn Optimizer<P>> = match &self.sam {
             Some(SamConfig { rho, adaptive: true }) => Box::new(Sam::adaptive(*rho, clipped)),
             Some(SamConfig { rho, adaptive: false }) => Box::new(Sam::new(*rho, clipped)),
             None => clipped,
-        }
+        };
+        self.with_adaptive_batch(self.smoothed(sharpness_aware), total)
     }
 }
 
@@ -280,24 +380,40 @@ impl Rule {
     /// The learning rate at its highest.
     pub fn learning_rate(&self) -> f64 {
         match *self {
+            Rule::Csmd(ref csmd) => csmd.learning_rate,
+            Rule::ScheduleFree(ref free) => free.learning_rate,
+            Rule::Sso(ref sso) => sso.learning_rate,
+            Rule::Mfac(ref mfac) => mfac.learning_rate,
+            // Its steps have the length of its own search.
+            Rule::Gns(_) => 1.0,
             Rule::Sgd { learning_rate, .. }
             | Rule::Adam { learning_rate, .. }
             | Rule::Adamw { learning_rate, .. }
             | Rule::Rmsprop { learning_rate, .. }
             | Rule::Adagrad { learning_rate, .. }
-            | Rule::AdagradNorm { learning_rate, .. } => learning_rate,
+            | Rule::AdagradNorm { learning_rate, .. }
+            | Rule::Lion { learning_rate, .. }
+            | Rule::Adafactor { learning_rate }
+            | Rule::SignSgd { learning_rate, .. }
+            | Rule::NormalizedSgd { learning_rate, .. } => learning_rate,
         }
     }
 
     /// L2 penalty, or decoupled decay for AdamW.
     fn weight_decay(&self) -> f64 {
         match *self {
+            Rule::ScheduleFree(ref free) => free.weight_decay,
+            Rule::Mfac(ref mfac) => mfac.weight_decay,
+            Rule::Gns(ref gns) => gns.weight_decay,
             Rule::Sgd { weight_decay, .. }
             | Rule::Adam { weight_decay, .. }
             | Rule::Adamw { weight_decay, .. }
             | Rule::Rmsprop { weight_decay, .. }
-            | Rule::Adagrad { weight_decay, .. } => weight_decay,
-            Rule::AdagradNorm { .. } => 0.0,
+            | Rule::Adagrad { weight_decay, .. }
+            | Rule::Lion { weight_decay, .. }
+            | Rule::SignSgd { weight_decay, .. }
+            | Rule::NormalizedSgd { weight_decay, .. } => weight_decay,
+            Rule::Csmd(_) | Rule::Sso(_) | Rule::AdagradNorm { .. } | Rule::Adafactor { .. } => 0.0,
         }
     }
 
@@ -307,6 +423,11 @@ impl Rule {
         groups: Groups,
     ) -> Box<dyn Optimizer<P>> {
         match *self {
+            Rule::Csmd(ref csmd) => Box::new(csmd.build(learning_rate, groups)),
+            Rule::ScheduleFree(ref free) => Box::new(free.build(learning_rate, groups)),
+            Rule::Sso(ref sso) => Box::new(sso.build(learning_rate, groups)),
+            Rule::Mfac(ref mfac) => Box::new(mfac.build(learning_rate, groups)),
+            Rule::Gns(ref gns) => Box::new(gns.build()),
             Rule::Sgd { momentum, nesterov, weight_decay, .. } => {
                 Box::new(Sgd { learning_rate, momentum, nesterov, weight_decay, groups })
             }
@@ -341,6 +462,18 @@ impl Rule {
             Rule::AdagradNorm { initial, .. } => {
                 Box::new(AdaGradNorm { learning_rate, initial, groups })
             }
+            Rule::Lion { beta1, beta2, weight_decay, sign, .. } => {
+                Box::new(crate::Lion { learning_rate, beta1, beta2, weight_decay, sign, groups })
+            }
+            Rule::Adafactor { .. } => {
+                Box::new(crate::Adafactor { groups, ..crate::Adafactor::new(learning_rate) })
+            }
+            Rule::SignSgd { momentum, weight_decay, .. } => {
+                Box::new(crate::SignSgd { learning_rate, momentum, weight_decay, groups })
+            }
+            Rule::NormalizedSgd { momentum, weight_decay, .. } => {
+                Box::new(crate::NormalizedSgd { learning_rate, momentum, weight_decay, groups })
+            }
         }
     }
 }
@@ -348,6 +481,7 @@ impl Rule {
 impl Decay {
     fn validate(&self, peak: f64) -> Result<(), OutOfRange> {
         match *self {
+            Decay::LastIterate { ref steps } => steps.validate_in_schedule(),
             Decay::Step { every: 0, .. } => fail("schedule.every", "at least 1"),
             Decay::Step { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {
                 fail("schedule.factor", "a number above 0")
@@ -361,6 +495,7 @@ impl Decay {
 
     fn build(&self, peak: f64, total: u64) -> Schedule {
         match *self {
+            Decay::LastIterate { ref steps } => steps.schedule(peak, total),
             Decay::Constant => Schedule::Constant { rate: peak },
             Decay::Step { every, factor } => Schedule::Step { peak, every, factor },
             Decay::Cosine { warmup, floor } => Schedule::Cosine { peak, warmup, total, floor },

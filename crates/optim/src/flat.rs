@@ -54,6 +54,19 @@ impl Flat {
         Flat { spans, len: start }
     }
 
+    /// The view of those trained leaves for which `keep`, one for each leaf of the tree, is true.
+    pub fn among<P: Tree>(tree: &P, keep: &[bool]) -> Flat {
+        let mut flat = Flat::of(tree);
+        flat.spans.retain(|span| keep[span.leaf]);
+        flat.len = 0;
+        for span in &mut flat.spans {
+            let end = flat.len + span.range.len();
+            span.range = flat.len..end;
+            flat.len = end;
+        }
+        flat
+    }
+
     /// Elements of the vector.
     pub fn len(&self) -> usize {
         self.len
@@ -86,7 +99,8 @@ impl Flat {
         let mut leaves: Vec<Array> = like.leaves().into_iter().cloned().collect();
         for span in &self.spans {
             let shape: Vec<isize> = span.shape.iter().map(|&n| n as isize).collect();
-            leaves[span.leaf] = vector.narrow(0, span.range.start, span.range.len()).reshape(&shape);
+            leaves[span.leaf] =
+                vector.narrow(0, span.range.start, span.range.len()).reshape(&shape);
         }
         like.with_leaves(leaves)
     }

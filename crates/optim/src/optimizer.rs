@@ -11,6 +11,13 @@ pub trait Oracle<P> {
     /// Loss and gradient.
     fn value_and_grad(&mut self, params: &P) -> (f64, P);
 
+    /// Loss, the gradient to follow, and the one whose squares scale the step where it is another: a wrapper may bound what is
+    /// followed and leave the scale alone.
+    fn value_and_moment_grads(&mut self, params: &P) -> (f64, P, Option<P>) {
+        let (value, gradient) = self.value_and_grad(params);
+        (value, gradient, None)
+    }
+
     /// Loss alone.
     fn value(&mut self, params: &P) -> f64;
 
@@ -21,6 +28,18 @@ pub trait Oracle<P> {
     /// examples or the problem does not tell them apart.
     fn per_example_grads(&mut self, params: &P) -> Option<P> {
         let _ = params;
+        None
+    }
+
+    /// How the gradients of the batch's examples spread around `gradient`, their mean at `params`, without holding them all; `None`
+    /// if it takes [`per_example_grads`](Self::per_example_grads) to tell.
+    fn gradient_spread(
+        &mut self,
+        params: &P,
+        gradient: &P,
+        question: crate::adaptive_batch::Question,
+    ) -> Option<crate::adaptive_batch::Spread> {
+        let _ = (params, gradient, question);
         None
     }
 
@@ -57,6 +76,56 @@ impl<P: Tree, F: Fn(&P) -> Array> Oracle<P> for LossOracle<F> {
 
     fn hvp(&mut self, params: &P, v: &P) -> P {
         hvp(&self.0, params, v)
+    }
+}
+
+/// The oracle of a loss of model outputs, `l(f(params))`.
+///
+/// ```
+/// use lisse_array::Array;
+/// use lisse_optim::{CompositeOracle, Oracle};
+/// let mut oracle = CompositeOracle {
+///     outputs: |x: &Array| x * 3.0,
+///     loss: |z: &Array| z.square().sum_all(),
+/// };
+/// let x = Array::from_slice(&[1.0f64, -2.0], &[2]);
+/// let (value, gradient) = oracle.value_and_grad(&x);
+/// assert_eq!((value, gradient.to_vec::<f64>()), (45.0, vec![18.0, -36.0]));
+/// assert!(oracle.composite().is_some());
+/// ```
+pub struct CompositeOracle<F, L> {
+    /// `f`: one row per example.
+    pub outputs: F,
+    /// `l`: one float.
+    pub loss: L,
+}
+
+impl<P: Tree, F: Fn(&P) -> Array, L: Fn(&Array) -> Array> Oracle<P> for CompositeOracle<F, L> {
+    fn value_and_grad(&mut self, params: &P) -> (f64, P) {
+        let (value, gradient) = value_and_grad(|p: &P| (self.loss)(&(self.outputs)(p)))(params);
+        (value.item(), gradient)
+    }
+
+    fn value(&mut self, params: &P) -> f64 {
+        (self.loss)(&(self.outputs)(params)).item()
+    }
+
+    fn hvp(&mut self, params: &P, v: &P) -> P {
+        hvp(|p: &P| (self.loss)(&(self.outputs)(p)), params, v)
+    }
+
+    fn composite(&self) -> Option<&dyn Composite<P>> {
+        Some(self)
+    }
+}
+
+impl<P: Tree, F: Fn(&P) -> Array, L: Fn(&Array) -> Array> Composite<P> for CompositeOracle<F, L> {
+    fn outputs(&self, params: &P) -> Array {
+        (self.outputs)(params)
+    }
+
+    fn loss(&self, outputs: &Array) -> Array {
+        (self.loss)(outputs)
     }
 }
 
@@ -102,6 +171,14 @@ impl<P, F: FnMut(&mut dyn Oracle<P>, &P) -> (f64, P)> Oracle<P> for WithGradient
     fn per_example_grads(&mut self, params: &P) -> Option<P> {
         self.inner.per_example_grads(params)
     }
+    fn gradient_spread(
+        &mut self,
+        params: &P,
+        gradient: &P,
+        question: crate::adaptive_batch::Question,
+    ) -> Option<crate::adaptive_batch::Spread> {
+        self.inner.gradient_spread(params, gradient, question)
+    }
     fn composite(&self) -> Option<&dyn Composite<P>> {
         self.inner.composite()
     }
@@ -117,6 +194,8 @@ pub struct StepInfo {
     /// Further named figures: gradient norm before clipping, sharpness, ...
     pub metrics: Vec<(&'static str, f64)>,
 }
+
+const SCHEDULE_STEP: &str = "schedule_step";
 
 /// An optimizer's memory: trees shaped like the parameters and numbers, by name, so that every optimizer's state is saved,
 /// resumed and moved in the same way.
@@ -135,6 +214,17 @@ impl<P> State<P> {
     /// A state before the first step, without memory.
     pub fn new() -> State<P> {
         State { step: 0, trees: BTreeMap::new(), numbers: BTreeMap::new() }
+    }
+
+    /// Where learning-rate schedules stand: at the steps taken, or, where batches change their size, at the number of initial batches
+    /// that the examples used so far would fill.
+    pub fn schedule_step(&self) -> u64 {
+        self.numbers.get(SCHEDULE_STEP).map_or(self.step, |&step| step as u64)
+    }
+
+    /// Sets [`schedule_step`](Self::schedule_step) for the coming step.
+    pub fn set_schedule_step(&mut self, step: u64) {
+        self.numbers.insert(SCHEDULE_STEP.into(), step as f64);
     }
 
     /// Adds a named tree.

@@ -44,7 +44,7 @@ impl<P: Tree> Optimizer<P> for RmsProp {
 
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
         let (loss, gradient) = oracle.value_and_grad(params);
-        let rate = self.learning_rate.at(state.step);
+        let rate = self.learning_rate.at(state.schedule_step());
         state.step += 1;
         let settings = self.groups.settings(params, rate, self.weight_decay);
         let square = state.trees.remove("square").expect("made by init");

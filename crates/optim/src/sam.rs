@@ -12,6 +12,9 @@ use crate::optimizer::{Optimizer, Oracle, State, StepInfo, WithGradient};
 ///
 /// One step costs two gradients. The parameters themselves are never moved to the perturbed point, so nothing has to be
 /// restored.
+///
+/// A loss that is not finite at the perturbed point alone gives a step with non-finite metric `sharpness`; if its gradient is not
+/// finite either, so are the parameters after that step, and a run stops there and names both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sam<O> {
     /// Radius of the ball; 0 gives the inner optimizer exactly.
@@ -35,6 +38,15 @@ impl<O> Sam<O> {
         Sam { rho, adaptive: true, eta: 0.01, inner }
     }
 
+    /// Loss at `x`, gradient at the perturbed point, norm of the gradient at `x`, and sharpness `f(x + e) - f(x)`.
+    pub(crate) fn worst_of<P: Tree>(&self, oracle: &mut dyn Oracle<P>, x: &P) -> Worst<P> {
+        let (value, gradient) = oracle.value_and_grad(x);
+        let norm = gradient.norm();
+        let (worst, gradient) =
+            oracle.value_and_grad(&x.axpy(1.0, &self.perturbation(x, &gradient)));
+        Worst { value, gradient, norm, sharpness: worst - value }
+    }
+
     /// The perturbation for gradient `g` at `x`; buffers stay untouched.
     pub fn perturbation<P: Tree>(&self, x: &P, g: &P) -> P {
         // Tiny floor: at a stationary point the direction is undefined and the perturbation zero.
@@ -54,6 +66,14 @@ impl<O> Sam<O> {
     }
 }
 
+/// What SAM finds around a point.
+pub(crate) struct Worst<P> {
+    pub value: f64,
+    pub gradient: P,
+    pub norm: f64,
+    pub sharpness: f64,
+}
+
 impl<P: Tree, O: Optimizer<P>> Optimizer<P> for Sam<O> {
     fn init(&self, params: &P) -> State<P> {
         self.inner.init(params)
@@ -70,12 +90,9 @@ impl<P: Tree, O: Optimizer<P>> Optimizer<P> for Sam<O> {
         }
         let (mut norm, mut sharpness) = (f64::NAN, f64::NAN);
         let mut perturbed = WithGradient::new(oracle, |inner, params: &P| {
-            let (value, gradient) = inner.value_and_grad(params);
-            norm = gradient.norm();
-            let worst_point = params.axpy(1.0, &self.perturbation(params, &gradient));
-            let (worst, gradient) = inner.value_and_grad(&worst_point);
-            sharpness = worst - value;
-            (value, gradient)
+            let worst = self.worst_of(inner, params);
+            (norm, sharpness) = (worst.norm, worst.sharpness);
+            (worst.value, worst.gradient)
         });
         let mut info = self.inner.step(params, state, &mut perturbed);
         info.metrics.extend([("gradient_norm", norm), ("sharpness", sharpness)]);

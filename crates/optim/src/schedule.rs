@@ -55,6 +55,13 @@ pub enum Schedule {
         /// Steps of warm-up.
         warmup: u64,
     },
+    /// `peak` times step sizes with guarantees for the last iterate.
+    LastIterate {
+        /// Multiplies them.
+        peak: f64,
+        /// The step sizes, whose step 1 is step 0 here.
+        plan: crate::mirror::Plan,
+    },
 }
 
 impl Schedule {
@@ -68,6 +75,7 @@ impl Schedule {
                 .min(1.0)
         };
         match *self {
+            Schedule::LastIterate { peak, ref plan } => peak * plan.at(step + 1),
             Schedule::Constant { rate } => rate,
             Schedule::Step { peak, every, factor } => {
                 peak * factor.powi(i32::try_from(step / every.max(1)).unwrap_or(i32::MAX))

@@ -54,7 +54,7 @@ impl<P: Tree> Optimizer<P> for Sgd {
 
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
         let (loss, gradient) = oracle.value_and_grad(params);
-        let rate = self.learning_rate.at(state.step);
+        let rate = self.learning_rate.at(state.schedule_step());
         let settings = self.groups.settings(params, rate, self.weight_decay);
         let mut momentum = state.trees.remove("momentum");
         // Taken out, so that the update can write into their buffers.

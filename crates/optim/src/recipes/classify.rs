@@ -1,9 +1,10 @@
 //! Training a classifier, arm against arm: accuracy, curves, and how sharp the solutions are.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use lisse_array::{Array, DType, Stream, Tree, hvp, per_example_grad, value_and_grad};
-use lisse_data::{BUNDLED, Batches, Bundled, Dataset, label_noise};
+use lisse_data::{BUNDLED, Batches, Bundled, Dataset, GrowingBatches, label_noise};
 use lisse_nn::models::{Mlp, MlpConfig, SmallConvNet, SmallConvNetConfig};
 use lisse_nn::{Context, Model, losses};
 use lisse_run::report::{Axis, Picture};
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::Groups;
 use crate::config::OptimizerConfig;
 use crate::landscape;
-use crate::optimizer::{Optimizer, Oracle, State};
+use crate::optimizer::{Composite, Optimizer, Oracle, State};
+use crate::recipes::sizes::{self, Drawn};
 use crate::spectrum::try_lanczos;
 
 /// `kind = "classify"`: every arm trains the same network on the same data with its own optimizer.
@@ -36,6 +38,9 @@ pub struct Config {
     /// What to measure of the solution's surroundings; nothing if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sharpness: Option<SharpnessConfig>,
+    /// Other optimizers to look along during the training; nothing if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directional: Option<crate::coordinate_clipping::DirectionalConfig>,
 }
 
 /// What to learn from.
@@ -70,6 +75,9 @@ pub enum ModelConfig {
     Mlp {
         /// Widths of the hidden layers.
         hidden: Vec<usize>,
+        /// Another activation than ReLU.
+        #[serde(default)]
+        activation: lisse_nn::Activation,
     },
 }
 
@@ -127,18 +135,20 @@ impl Network {
                 };
                 Network::Conv(Box::new(config.build(&stream)))
             }
-            ModelConfig::Mlp { hidden } => {
+            ModelConfig::Mlp { hidden, activation } => {
                 let inputs = shape[1..].iter().product();
                 let sizes: Vec<usize> = std::iter::once(inputs)
                     .chain(hidden.iter().copied())
                     .chain([classes])
                     .collect();
-                Network::Mlp(MlpConfig::new(&sizes).build(&stream))
+                let config = MlpConfig::new(&sizes);
+                let config = config.activation(*activation);
+                Network::Mlp(config.build(&stream))
             }
         }
     }
 
-    fn forward(&self, x: &Array, context: &Context) -> Array {
+    pub(super) fn forward(&self, x: &Array, context: &Context) -> Array {
         match self {
             Network::Conv(net) => net.forward(x, context),
             Network::Mlp(net) => net.forward(&x.reshape(&[x.dim(0) as isize, -1]), context),
@@ -170,7 +180,9 @@ impl RecipeKind for Classify {
                 positive(channels.iter().all(|&c| c > 0), "model.channels")?;
                 positive(*hidden > 0, "model.hidden")?;
             }
-            ModelConfig::Mlp { hidden } => positive(hidden.iter().all(|&h| h > 0), "model.hidden")?,
+            ModelConfig::Mlp { hidden, .. } => {
+                positive(hidden.iter().all(|&h| h > 0), "model.hidden")?;
+            }
         }
         if !(0.0..1.0).contains(&config.data.label_noise) {
             return Err(Invalid::new("data.label_noise", "a number from 0 to below 1"));
@@ -182,6 +194,10 @@ impl RecipeKind for Classify {
             positive(s.products > 0, "sharpness.products")?;
             positive(s.line_points > 2, "sharpness.line_points")?;
             positive(s.plane_points > 2, "sharpness.plane_points")?;
+        }
+        if let Some(directional) = &config.directional {
+            // The number of steps depends on the data, which are not read yet.
+            directional.validate("directional", u64::MAX)?;
         }
         config
             .method
@@ -209,10 +225,17 @@ impl RecipeKind for Classify {
 
     fn figures(&self, config: &Config) -> Option<Vec<String>> {
         let mut names: Vec<String> =
-            ["test_accuracy", "train_accuracy", "train_loss"].map(String::from).to_vec();
+            ["test_accuracy", "train_accuracy", "train_loss", "steps"].map(String::from).to_vec();
+        names.extend(config.method.adaptive_batch.iter().map(|_| "last_batch_size".into()));
         if config.sharpness.is_some() {
             names.extend(["largest_eigenvalue".into(), "eigenvalue_residual".into()]);
         }
+        names.extend(
+            config
+                .directional
+                .iter()
+                .flat_map(crate::coordinate_clipping::DirectionalConfig::figures),
+        );
         Some(names)
     }
 
@@ -240,7 +263,10 @@ struct Training {
     test: Dataset,
     classes: usize,
     batches: Batches,
+    /// In place of `batches` where the optimizer says how large they are.
+    growing: Option<GrowingBatches>,
     optimizer: Arc<dyn Optimizer<Network>>,
+    observer: Option<std::rc::Rc<crate::coordinate_clipping::Observer<Network>>>,
     stream: Stream,
     ranks: Ranks,
 }
@@ -250,6 +276,10 @@ struct Training {
 pub struct TrainingState {
     network: Network,
     optimizer: State<Network>,
+    #[tree(skip)]
+    #[serde(default)]
+    drawn: Drawn,
+    directional: Option<crate::coordinate_clipping::Observed<Network>>,
 }
 
 impl Training {
@@ -277,13 +307,28 @@ impl Training {
         let noisy = label_noise(&train.targets, config.data.label_noise, classes, &noise)
             .map_err(Error::other)?;
         let train = train.with_targets(noisy.labels).map_err(Error::other)?;
+        let config = &sizes::sized(config, train.len())?;
         let batches = Batches::new(train.len(), config.training.batch_size)
             .map_err(Error::other)?
             .shuffled(&stream);
         let (train, test) = (train.to_device(setup.device), test.to_device(setup.device));
         let steps = config.training.epochs * batches.per_epoch() as u64;
+        if let crate::config::Rule::Mfac(mfac) = &config.method.optimizer {
+            mfac.fits(steps)
+                .map_err(|problem| Error::message(format!("method.optimizer.{problem}")))?;
+        }
+        if config.method.average.as_ref().is_some_and(|a| !a.has_snapshot_within(steps)) {
+            return Err(Error::message(format!(
+                "method.average.start: no step joins the average within the {steps} of this training"
+            )));
+        }
+        let optimizer = config.method.build(steps);
+        let chooses = optimizer.batch_size(&State::new()).is_some();
+        let growing = chooses.then(|| GrowingBatches::new(train.len(), &stream));
         Ok(Training {
-            optimizer: Arc::from(config.method.build(steps)),
+            growing: growing.transpose().map_err(Error::other)?,
+            optimizer: Arc::from(optimizer),
+            observer: observer(config, steps)?,
             config: config.clone(),
             train,
             test,
@@ -294,8 +339,21 @@ impl Training {
         })
     }
 
+    /// Steps with batches of the first size.
     fn steps(&self) -> u64 {
         self.config.training.epochs * self.batches.per_epoch() as u64
+    }
+
+    /// Whether the last of the steps taken ended an epoch, and whether it was the last of all.
+    fn progress(&self, state: &TrainingState) -> (bool, bool) {
+        let steps = state.optimizer.step;
+        match &self.growing {
+            None => (steps.is_multiple_of(self.batches.per_epoch() as u64), steps == self.steps()),
+            Some(batches) => {
+                let examples = self.config.training.epochs * batches.examples() as u64;
+                (state.drawn.ended_epoch(batches.examples()), state.drawn.examples() >= examples)
+            }
+        }
     }
 
     fn initial(&self) -> Network {
@@ -317,9 +375,49 @@ impl Training {
         }
     }
 
+    /// The network to judge: the method's average where it averages, the last iterate otherwise.
+    fn solution(&self, state: &TrainingState) -> Network {
+        let averaged = self.optimizer.averaged(&state.network, &state.optimizer);
+        averaged.unwrap_or_else(|| state.network.clone())
+    }
+
     fn train_loss(&self, network: &Network) -> Array {
         let logits = network.forward(&self.train.inputs, &Context::eval());
         losses::cross_entropy(&logits, &self.train.targets)
+    }
+}
+
+/// The observer of a recipe that has one; its steps must lie within the training.
+fn observer(
+    config: &Config,
+    steps: u64,
+) -> Result<Option<std::rc::Rc<crate::coordinate_clipping::Observer<Network>>>, Error> {
+    let Some(directional) = &config.directional else { return Ok(None) };
+    if directional.at.iter().any(|&step| step > steps) {
+        return Err(Error::message(format!(
+            "directional.at: steps from 1 to the last ({steps}); found {:?}",
+            directional.at
+        )));
+    }
+    Ok(Some(std::rc::Rc::new(crate::coordinate_clipping::Observer::new(directional, steps))))
+}
+
+impl Training {
+    /// Test batches for the probe, the same at every step.
+    fn held_out(
+        &self,
+        config: &crate::coordinate_clipping::DirectionalConfig,
+    ) -> Vec<Box<dyn Oracle<Network>>> {
+        let stream = self.stream.child("held-out batches");
+        let size = config.batch_size.min(self.test.len());
+        let batch = |i: u64| {
+            let part = self.test.select(&stream.at(i).choose(self.test.len(), size));
+            let loss = move |net: &Network| {
+                losses::cross_entropy(&net.forward(&part.inputs, &Context::eval()), &part.targets)
+            };
+            Box::new(crate::LossOracle(loss)) as Box<dyn Oracle<Network>>
+        };
+        (0..config.batches as u64).map(batch).collect()
     }
 }
 
@@ -330,19 +428,29 @@ fn accuracy(network: &Network, data: &Dataset) -> f64 {
 }
 
 /// Loss and gradient of one batch, each rank on its share of the examples.
-struct BatchOracle<'a> {
-    inputs: Array,
-    targets: Array,
-    batch_size: usize,
+pub(super) struct BatchOracle<'a> {
+    pub(super) inputs: Array,
+    pub(super) targets: Array,
+    pub(super) batch_size: usize,
     /// Examples of the batch that lower ranks have.
-    before: usize,
-    context: &'a Context,
+    pub(super) before: usize,
+    pub(super) context: &'a Context,
     /// Where single examples draw from.
-    stream: Stream,
-    ranks: &'a Ranks,
+    pub(super) stream: Stream,
+    pub(super) ranks: &'a Ranks,
+    /// Where the batch comes from.
+    pub(super) train: &'a Dataset,
+    pub(super) indices: &'a [usize],
+    /// The whole batch, once something has asked for it.
+    pub(super) whole: OnceCell<Dataset>,
 }
 
 impl BatchOracle<'_> {
+    /// The batch of all ranks: methods that step on outputs do the same steps on every rank.
+    fn whole(&self) -> &Dataset {
+        self.whole.get_or_init(|| self.train.select(self.indices))
+    }
+
     /// This rank's part of the batch's mean loss.
     fn loss(&self, network: &Network) -> Array {
         // A step's loss is one function: every evaluation draws the same masks.
@@ -401,6 +509,26 @@ impl Oracle<Network> for BatchOracle<'_> {
         });
         Some(self.ranks.all_reduce_tree(&whole))
     }
+    fn gradient_spread(
+        &mut self,
+        params: &Network,
+        gradient: &Network,
+        question: crate::adaptive_batch::Question,
+    ) -> Option<crate::adaptive_batch::Spread> {
+        Some(sizes::spread_of_batch(self, params, gradient, question))
+    }
+    fn composite(&self) -> Option<&dyn Composite<Network>> {
+        Some(self)
+    }
+}
+
+impl Composite<Network> for BatchOracle<'_> {
+    fn outputs(&self, params: &Network) -> Array {
+        params.forward(&self.whole().inputs, &self.context.child("pass"))
+    }
+    fn loss(&self, outputs: &Array) -> Array {
+        losses::cross_entropy(outputs, &self.whole().targets)
+    }
 }
 
 impl Process for Training {
@@ -409,14 +537,27 @@ impl Process for Training {
     fn start(&self) -> Result<TrainingState, Error> {
         let network = self.initial();
         let optimizer = self.optimizer.init(&network);
-        Ok(TrainingState { network, optimizer })
+        Ok(TrainingState {
+            directional: self.observer.as_ref().map(|observer| observer.start(&network)),
+            network,
+            optimizer,
+            drawn: Drawn::default(),
+        })
     }
 
     fn advance(&self, state: &mut TrainingState, watch: &mut Watch) -> Result<Step, Error> {
         let step = state.optimizer.step;
-        let selection = self.batches.at(step);
+        let size = self.optimizer.batch_size(&state.optimizer);
+        let selection = match (&self.growing, size) {
+            (Some(batches), Some(size)) => state.drawn.draw(batches, size),
+            _ => self.batches.at(step),
+        };
         let share = self.ranks.share(selection.indices.len());
         let part = self.train.select(&selection.indices[share.clone()]);
+        let whole = match self.ranks.size() {
+            1 => OnceCell::from(part.clone()),
+            _ => OnceCell::new(),
+        };
         let stream = self.stream.child("dropout").at(step);
         let context = Context::train(stream);
         let mut oracle = BatchOracle {
@@ -427,39 +568,68 @@ impl Process for Training {
             context: &context,
             stream: stream.child("example"),
             ranks: &self.ranks,
+            train: &self.train,
+            indices: &selection.indices,
+            whole,
         };
-        let info = self.optimizer.step(&mut state.network, &mut state.optimizer, &mut oracle);
+        let mut known;
+        let oracle: &mut dyn Oracle<Network> = match (&self.observer, &mut state.directional) {
+            (Some(observer), Some(seen)) => {
+                known = crate::coordinate_clipping::Known::at(&state.network, &mut oracle);
+                let held_out = || Ok(self.held_out(&observer.config));
+                observer.observe(seen, &state.network, step, &mut known, held_out, watch)?;
+                &mut known
+            }
+            _ => &mut oracle,
+        };
+        let info = self.optimizer.step(&mut state.network, &mut state.optimizer, oracle);
         context.apply_updates(&mut state.network);
         watch.metric("train.loss", info.loss);
+        if let Some(flaw) = sizes::flaw(&info, &selection) {
+            watch.note(&flaw);
+        }
         for (name, value) in info.metrics {
             watch.metric(&format!("train.{name}"), value);
         }
-        if (step + 1).is_multiple_of(self.batches.per_epoch() as u64) {
-            watch.metric("test.accuracy", accuracy(&state.network, &self.test));
+        if self.growing.is_some() {
+            watch.metric("train.examples", state.drawn.examples() as f64);
+            watch.metric("train.learning_rate", info.learning_rate);
         }
-        Ok(if step + 1 == self.steps() { Step::Done(Stop::Completed) } else { Step::Continue })
+        let (ended_epoch, done) = self.progress(state);
+        if ended_epoch {
+            watch.metric("test.accuracy", accuracy(&self.solution(state), &self.test));
+        }
+        Ok(if done { Step::Done(Stop::Completed) } else { Step::Continue })
     }
 
     fn finish(&self, state: &TrainingState, watch: &mut Watch) -> Result<(), Error> {
-        watch.figure("test_accuracy", accuracy(&state.network, &self.test));
-        watch.figure("train_accuracy", accuracy(&state.network, &self.train));
-        watch.figure("train_loss", self.train_loss(&state.network).item());
+        let network = self.solution(state);
+        watch.figure("test_accuracy", accuracy(&network, &self.test));
+        watch.figure("train_accuracy", accuracy(&network, &self.train));
+        watch.figure("train_loss", self.train_loss(&network).item());
+        watch.figure("steps", state.optimizer.step as f64);
+        if self.growing.is_some() {
+            watch.figure("last_batch_size", state.drawn.size() as f64);
+        }
         if let Some(sharpness) = &self.config.sharpness {
             watch.phase("largest Hessian eigenvalue", None);
             let product = |v: &Network| {
                 watch.tick()?;
-                Ok::<_, Error>(hvp(|net: &Network| self.train_loss(net), &state.network, v))
+                Ok::<_, Error>(hvp(|net: &Network| self.train_loss(net), &network, v))
             };
             let stream = self.stream.child("lanczos");
-            let spectrum = try_lanczos(product, &state.network, sharpness.products, 1e-3, stream)?;
+            let spectrum = try_lanczos(product, &network, sharpness.products, 1e-3, stream)?;
             watch.figure("largest_eigenvalue", spectrum.largest());
             watch.figure("eigenvalue_residual", spectrum.residual);
+        }
+        if let (Some(observer), Some(seen)) = (&self.observer, &state.directional) {
+            observer.finish(seen, watch)?;
         }
         Ok(())
     }
 
     fn total(&self) -> Option<u64> {
-        Some(self.steps())
+        self.growing.is_none().then(|| self.steps())
     }
 }
 
@@ -470,6 +640,12 @@ fn conclude(
     finals: &Finals<'_>,
     watch: &mut Watch,
 ) -> Result<(), Error> {
+    let states = names.iter().filter_map(|name| {
+        finals.state::<Training>(name).map(|state| (name.as_str(), &state.drawn))
+    });
+    if let Some(picture) = sizes::picture(states) {
+        watch.picture("batch-sizes", picture)?;
+    }
     let Some(sharpness) = trainings.first().and_then(|t| t.config.sharpness.clone()) else {
         return Ok(());
     };
@@ -485,22 +661,18 @@ fn conclude(
     for (name, training) in names.iter().zip(trainings) {
         let Some(state) = finals.state::<Training>(name) else { continue };
         let stream = training.stream.child("slices");
-        let first = landscape::filter_normalised(&state.network, stream.child("first"));
-        let second = landscape::filter_normalised(&state.network, stream.child("second"));
+        let network = training.solution(state);
+        let first = landscape::filter_normalised(&network, stream.child("first"));
+        let second = landscape::filter_normalised(&network, stream.child("second"));
         let mut loss = |net: &Network| -> Result<f64, Error> {
             watch.tick()?;
             Ok(training.train_loss(net).item())
         };
-        let along = landscape::line(
-            &mut loss,
-            &state.network,
-            &first,
-            sharpness.radius,
-            sharpness.line_points,
-        )?;
+        let along =
+            landscape::line(&mut loss, &network, &first, sharpness.radius, sharpness.line_points)?;
         let plane = landscape::plane(
             &mut loss,
-            &state.network,
+            &network,
             &first,
             &second,
             sharpness.radius,
@@ -535,14 +707,20 @@ mod tests {
         let network = network.map(|leaf| leaf.cast(DType::F64));
         let context = Context::eval();
         let ranks = Ranks::alone();
+        let inputs = stream.child("x").normal(&[5, 3], DType::F64);
+        let targets = Array::from_slice(&[0i64, 1, 1, 0, 1], &[5]);
+        let data = Dataset::new("five points", inputs.clone(), targets.clone()).unwrap();
         let mut oracle = BatchOracle {
-            inputs: stream.child("x").normal(&[5, 3], DType::F64),
-            targets: Array::from_slice(&[0i64, 1, 1, 0, 1], &[5]),
+            inputs,
+            targets,
             batch_size: 5,
             before: 0,
             context: &context,
             stream,
             ranks: &ranks,
+            train: &data,
+            indices: &[0, 1, 2, 3, 4],
+            whole: OnceCell::new(),
         };
         let examples = oracle.per_example_grads(&network).expect("a mean over examples");
         let (_, batch) = oracle.value_and_grad(&network);
@@ -550,5 +728,63 @@ mod tests {
             assert_eq!(rows.dim(0), 5);
             assert!((rows.mean(&[0]) - mean).abs().max_all().item() < 1e-14);
         }
+    }
+
+    #[test]
+    fn looking_along_other_optimizers_does_not_change_a_training() {
+        let train = |extra: &str| {
+            let text = format!(
+                r#"{{"data": {{"name": "iris"}}, "model": {{"name": "mlp", "hidden": [5]}},
+                    "training": {{"epochs": 2, "batch_size": 20}},
+                    "method": {{"optimizer": {{"name": "adam", "learning_rate": 0.01}}}} {extra}}}"#
+            );
+            let config: Config = serde_json::from_str(&text).unwrap();
+            Classify.validate(&config).unwrap();
+            let setup = Setup {
+                name: "iris".into(),
+                seed: 0,
+                device: lisse_array::Device::Cpu,
+                quick: true,
+                ranks: Ranks::alone(),
+            };
+            let arms = vec![Arm { name: String::new(), config }];
+            lisse_run::rehearse(&Classify.experiment(&setup, arms).unwrap()).unwrap().figures
+        };
+        let directional = r#", "directional": {"at": [3, 9], "batches": 2, "batch_size": 10, "baseline": "sgd", "candidates": {
+            "sgd": {"optimizer": {"name": "sgd", "learning_rate": 1.0}},
+            "clipped": {"optimizer": {"name": "sgd", "learning_rate": 1.0}, "coordinate_clip": {"fraction": 0.1}}}}"#;
+        let (alone, watched) = (train(""), train(directional));
+        assert_eq!(alone["train_loss"], watched["train_loss"]);
+        assert!(watched["sharpness.clipped"].0.is_finite());
+    }
+
+    #[test]
+    fn outputs_and_their_loss_make_the_loss_of_the_batch() {
+        let stream = Stream::new(0);
+        let network = Network::Mlp(MlpConfig::new(&[3, 4, 2]).build(&stream));
+        let network = network.map(|leaf| leaf.cast(DType::F64));
+        let inputs = stream.child("x").normal(&[7, 3], DType::F64);
+        let targets = Array::from_slice(&[0i64, 1, 1, 0, 1, 0, 0], &[7]);
+        let data = Dataset::new("seven points", inputs, targets).unwrap();
+        let indices = [5, 0, 3];
+        let part = data.select(&indices);
+        let (context, ranks) = (Context::eval(), Ranks::alone());
+        let mut oracle = BatchOracle {
+            inputs: part.inputs,
+            targets: part.targets,
+            batch_size: 3,
+            before: 0,
+            context: &context,
+            stream,
+            ranks: &ranks,
+            train: &data,
+            indices: &indices,
+            whole: OnceCell::new(),
+        };
+        let value = oracle.value(&network);
+        let composite = oracle.composite().expect("a loss of outputs");
+        let outputs = composite.outputs(&network);
+        assert_eq!(outputs.shape(), [3, 2]);
+        assert_eq!(composite.loss(&outputs).item(), value);
     }
 }

@@ -1,21 +1,68 @@
 //! The recipe kinds and recipes of this crate, and the methods behind them.
 
+mod batch_regression;
 mod classify;
+mod clipping;
+mod language;
+mod newton;
+mod prune;
 mod race;
+mod sizes;
+mod stochastic_convex;
+mod surrogate;
+mod tabular;
+mod training_race;
+mod unlearn;
 
 use lisse_run::{Method, RecipeEntry, Registry};
 
+pub use batch_regression::BatchRegression;
 pub use classify::Classify;
+pub use language::Language;
+pub use newton::NewtonRace;
+pub use prune::Prune;
 pub use race::Race;
+pub use stochastic_convex::StochasticConvex;
+pub use surrogate::SurrogateRace;
+pub use tabular::Tabular;
+pub use training_race::TrainingRace;
+pub use unlearn::Unlearn;
 
 /// Adds everything here to a registry.
 pub fn register(registry: &mut Registry) {
     registry.add_kind(Classify);
     registry.add_kind(Race);
-    for recipe in RECIPES {
+    registry.add_kind(BatchRegression);
+    registry.add_kind(Language);
+    registry.add_kind(NewtonRace);
+    registry.add_kind(Prune);
+    registry.add_kind(StochasticConvex);
+    registry.add_kind(SurrogateRace);
+    registry.add_kind(Tabular);
+    registry.add_kind(TrainingRace);
+    registry.add_kind(Unlearn);
+    let recipes = RECIPES
+        .into_iter()
+        .chain(batch_regression::BATCH_RECIPES)
+        .chain(clipping::CLIPPING_RECIPES)
+        .chain(newton::NEWTON_RECIPES)
+        .chain(prune::MFAC_RECIPES)
+        .chain(surrogate::SURROGATE_RECIPES)
+        .chain(unlearn::UNLEARN_RECIPES)
+        .chain([stochastic_convex::LAST_ITERATE_RECIPE, training_race::TRAINING_RACE_RECIPE]);
+    for recipe in recipes {
         registry.add_recipe(recipe);
     }
-    for method in METHODS {
+    let methods = METHODS.into_iter().chain([
+        batch_regression::BATCH_METHOD,
+        clipping::CLIPPING_METHOD,
+        newton::NEWTON_METHOD,
+        prune::MFAC_METHOD,
+        stochastic_convex::LAST_ITERATE_METHOD,
+        surrogate::SURROGATE_METHOD,
+        unlearn::UNLEARN_METHOD,
+    ]);
+    for method in methods {
         registry.add_method(method);
     }
 }

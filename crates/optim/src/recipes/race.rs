@@ -56,6 +56,15 @@ pub enum MethodConfig {
         #[serde(default = "radius")]
         radius: f64,
     },
+    /// [`GradientRegularizedNewton`](crate::gradient_normalized::GradientRegularizedNewton)
+    Gns {
+        /// First `gamma`.
+        #[serde(default = "radius")]
+        gamma: f64,
+        /// How steps are solved for.
+        #[serde(default)]
+        solver: crate::gradient_normalized::Backend,
+    },
 }
 
 fn memory() -> usize {
@@ -72,6 +81,12 @@ impl MethodConfig {
             MethodConfig::Lbfgs { memory } => Box::new(Lbfgs { memory, ..Lbfgs::default() }),
             MethodConfig::NewtonCg { radius } => {
                 Box::new(NewtonCg { radius, ..NewtonCg::default() })
+            }
+            MethodConfig::Gns { gamma, solver } => {
+                use crate::gradient_normalized::{GradientRegularizedNewton, Search};
+                let search = Search { gamma, ..Search::default() };
+                let newton = GradientRegularizedNewton { search, ..Default::default() };
+                Box::new(newton.backend(solver))
             }
         }
     }
@@ -120,6 +135,9 @@ impl RecipeKind for Race {
             MethodConfig::Lbfgs { memory: 0 } => Err(Invalid::new("method.memory", "at least 1")),
             MethodConfig::NewtonCg { radius } if !(radius > 0.0 && radius.is_finite()) => {
                 Err(Invalid::new("method.radius", "a number above 0"))
+            }
+            MethodConfig::Gns { gamma, .. } if !(gamma > 0.0 && gamma.is_finite()) => {
+                Err(Invalid::new("method.gamma", "a number above 0"))
             }
             _ => Ok(()),
         }
