@@ -40,6 +40,20 @@ mod book {
     struct FirstOrder;
     #[doc = include_str!("../../../docs/src/methods/minimizers.md")]
     struct Minimizers;
+    #[doc = include_str!("../../../docs/src/methods/sam-unlearning.md")]
+    struct SmoothingAndUnlearning;
+    #[doc = include_str!("../../../docs/src/methods/gradient-normalized-smoothness.md")]
+    struct GradientNormalized;
+    #[doc = include_str!("../../../docs/src/methods/clipped-adam.md")]
+    struct CoordinateClipping;
+    #[doc = include_str!("../../../docs/src/methods/target-surrogates.md")]
+    struct TargetSurrogates;
+    #[doc = include_str!("../../../docs/src/methods/last-iterate-sgd.md")]
+    struct LastIterates;
+    #[doc = include_str!("../../../docs/src/methods/adadagrad.md")]
+    struct AdaptiveBatches;
+    #[doc = include_str!("../../../docs/src/methods/mfac.md")]
+    struct InverseFisher;
 }
 
 #[cfg(test)]

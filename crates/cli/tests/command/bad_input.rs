@@ -39,13 +39,10 @@ fn methods_and_recipes_that_are_not_there() {
         place.fails(2, &["cite", "admaw"]),
         "error: no method, recipe or run folder is called `admaw`; did you mean `adamw`? `lisse list` shows all\n"
     );
-    let recipes = "sharpness-digits, optimizers-digits, minimizers";
     for command in ["run", "audit"] {
         assert_eq!(
             place.fails(2, &[command, "sharpnes-digits"]),
-            format!(
-                "error: there is no recipe called `sharpnes-digits`; did you mean `sharpness-digits`? Valid names: {recipes}\n"
-            )
+            "error: there is no recipe called `sharpnes-digits`; did you mean `sharpness-digits`?\n"
         );
         assert_eq!(
             place.fails(2, &[command, "sam"]),
@@ -54,7 +51,7 @@ fn methods_and_recipes_that_are_not_there() {
     }
     assert_eq!(
         refused("methods = [\"sgd\"", "methods = [\"sdg\""),
-        "error: there is no method called `sdg`; did you mean `sgd`? Valid names: sam, sgd, adam, adamw, rmsprop, adagrad, adagrad-norm, gradient-descent, lbfgs, newton-cg\n"
+        "error: there is no method called `sdg`; did you mean `sgd`?\n"
     );
     assert_eq!(
         place.fails(1, &["run", "nowhere.toml"]),
@@ -82,7 +79,7 @@ fn keys_that_are_not_there() {
     );
     assert_eq!(
         refused("classify", "clasify"),
-        "error: slip.toml:1: kind: there is no recipe kind called `clasify`; did you mean `classify`? Valid names: classify, race\n"
+        "error: slip.toml:1: kind: there is no recipe kind called `clasify`; did you mean `classify`? Valid names: classify, race, batch-regression, language, newton, prune, stochastic-convex, surrogate, tabular, training-race, unlearn\n"
     );
 }
 
@@ -95,7 +92,7 @@ fn settings_of_keys_that_are_not_there() {
     );
     assert_eq!(
         set("method.rho=0.1"),
-        "error: --set method.rho=0.1: method.rho: there is no such key; valid names: optimizer, schedule, sam, clip, groups\n"
+        "error: --set method.rho=0.1: method.rho: there is no such key; valid names: optimizer, schedule, sam, smooth, gradient_penalty, curvature_penalty, average, clip, coordinate_clip, adaptive_batch, groups\n"
     );
     assert_eq!(set("rho"), "error: --set rho: expected KEY=VALUE, such as `method.rho=0.1`\n");
     assert_eq!(
@@ -228,7 +225,7 @@ fn claims_that_cannot_be_checked() {
     let claims = |claims: &str| refused("methods = [\"sgd\"]", &format!("claims = [\"{claims}\"]"));
     assert_eq!(
         claims("test_acuracy > 0.5"),
-        "error: claim `test_acuracy > 0.5`: this run has no figure `test_acuracy`; did you mean `test_accuracy`? Valid names: test_accuracy, train_accuracy, train_loss\n"
+        "error: claim `test_acuracy > 0.5`: this run has no figure `test_acuracy`; did you mean `test_accuracy`? Valid names: test_accuracy, train_accuracy, train_loss, steps\n"
     );
     let error = claims("test_accuracy >");
     let start =
