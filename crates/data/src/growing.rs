@@ -80,7 +80,9 @@ impl GrowingBatches {
             next_epoch(position);
             let order = self.order(position.epoch);
             let mut held = vec![false; len];
-            indices.iter().for_each(|&i| held[i] = true);
+            for &i in &indices {
+                held[i] = true;
+            }
             while indices.len() < size {
                 let example = order[position.passed];
                 position.passed += 1;
