@@ -28,7 +28,7 @@
 //! ```
 //!
 //! **Not finite.** A loss may be fine at the parameters and NaN where a smoother looks. Nothing is skipped and nothing is
-//! replaced: the non-finite gradient goes to the optimizer, and the same step's [`StepInfo`](crate::StepInfo) carries a non-finite
+//! replaced: the non-finite gradient goes to the optimizer, and the same step's [`StepInfo`] carries a non-finite
 //! number that says whose it is (`sharpness`, the loss itself for [`RandomizedSmoothing`], `gradient_penalty_slope`,
 //! `curvature_penalty_slope`). A run then stops at that step and names the number and the parameters that it reached.
 //!
