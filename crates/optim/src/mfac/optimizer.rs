@@ -208,7 +208,7 @@ impl<P: Tree> Optimizer<P> for Mfac {
 
     fn step(&self, params: &mut P, state: &mut State<P>, oracle: &mut dyn Oracle<P>) -> StepInfo {
         let (loss, gradient) = oracle.value_and_grad(params);
-        let rate = self.learning_rate.at(state.step);
+        let rate = self.learning_rate.at(state.schedule_step());
         state.step += 1;
         let settings = self.settings(params, rate);
         let trained: Vec<bool> = settings.iter().map(|leaf| leaf.trained).collect();
