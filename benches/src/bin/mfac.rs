@@ -4,30 +4,15 @@
 //! `mfac_step`: a whole step on eight leaves; `mfac_precondition`: the window's two passes and its small algebra; `read`: a plain sum over as
 //! much memory as one pass reads.
 
+use lisse::optim::Optimizer;
 use lisse::optim::mfac::{Mfac, SlidingWindow};
-use lisse::optim::{Optimizer, Oracle};
-use lisse::{Array, DType, Stream, Tree};
-use lisse_benches::median;
+use lisse::{Array, DType, Stream};
+use lisse_benches::{Ready, median};
 use rayon::prelude::*;
 
 const WINDOW: usize = 32;
 const LEAVES: u64 = 8;
 const LEAF: usize = 125_000;
-
-/// An oracle whose answer costs nothing: what is timed is the optimizer.
-struct Ready<P>(P);
-
-impl<P: Tree> Oracle<P> for Ready<P> {
-    fn value_and_grad(&mut self, _: &P) -> (f64, P) {
-        (0.0, self.0.clone())
-    }
-    fn value(&mut self, _: &P) -> f64 {
-        0.0
-    }
-    fn hvp(&mut self, _: &P, v: &P) -> P {
-        v.clone()
-    }
-}
 
 fn million(stream: Stream) -> Vec<Array> {
     (0..LEAVES).map(|i| stream.at(i).normal(&[250, LEAF / 250], DType::F32)).collect()

@@ -2,24 +2,9 @@
 //! seconds and peak memory. `benches/optim/run` calls it beside the same case in Python.
 
 use lisse::nn::losses::cross_entropy;
-use lisse::optim::{Adam, LossOracle, Optimizer, Oracle, Sam, Sgd};
-use lisse::{Array, DType, Stream, Tree};
-use lisse_benches::median;
-
-/// An oracle whose answer costs nothing: what is timed is the optimizer.
-struct Ready<P>(P);
-
-impl<P: Tree> Oracle<P> for Ready<P> {
-    fn value_and_grad(&mut self, _: &P) -> (f64, P) {
-        (0.0, self.0.clone())
-    }
-    fn value(&mut self, _: &P) -> f64 {
-        0.0
-    }
-    fn hvp(&mut self, _: &P, v: &P) -> P {
-        v.clone()
-    }
-}
+use lisse::optim::{Adam, LossOracle, Optimizer, Sam, Sgd};
+use lisse::{Array, DType, Stream};
+use lisse_benches::{Ready, median};
 
 /// Five million parameters in twenty leaves.
 fn five_million(stream: Stream) -> Vec<Array> {
