@@ -241,7 +241,8 @@ pub struct OutOfRange {
     pub expected: &'static str,
 }
 
-fn fail(key: &str, expected: &'static str) -> Result<(), OutOfRange> {
+/// What a range check answers.
+pub(crate) fn fail(key: &str, expected: &'static str) -> Result<(), OutOfRange> {
     Err(OutOfRange { key: key.to_string(), expected })
 }
 

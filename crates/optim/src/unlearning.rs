@@ -3,7 +3,7 @@
 use lisse_array::Array;
 use serde::{Deserialize, Serialize};
 
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 
 /// A loss whose descent removes what a model knows about given examples. The whole objective adds a retain loss:
 /// `forget + gamma retain`, with [`PartlySmoothed`](crate::smoothing::PartlySmoothed) where the forgetting is to be robust.
@@ -59,15 +59,14 @@ impl Forget {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let bad = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         match *self {
             Forget::Npo { beta, .. } | Forget::SimNpo { beta, .. }
                 if !(beta > 0.0 && beta.is_finite()) =>
             {
-                bad("beta", "a number above 0")
+                fail("beta", "a number above 0")
             }
             Forget::SimNpo { margin, .. } if !(margin >= 0.0 && margin.is_finite()) => {
-                bad("margin", "a number of at least 0")
+                fail("margin", "a number of at least 0")
             }
             _ => Ok(()),
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Question, Spread, Wanted};
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::State;
 
 /// When a batch is too small. With `g` the mean of the batch's `b` gradients `g_i` and `V` their variance by coordinate, each test
@@ -215,7 +215,6 @@ impl Controller {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         let positive = |v: f64| v > 0.0 && v.is_finite();
         self.test.validate()?;
         if self.initial.is_some_and(|b| b < 2) {

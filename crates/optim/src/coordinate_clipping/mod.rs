@@ -23,7 +23,7 @@ pub use selection::{Ranked, Wanted, rank, top_share};
 use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::{Composite, Optimizer, Oracle, State, StepInfo};
 
 /// Clipping of each coordinate at a rank among all: `clip(g)_i = sign(g_i) min(|g_i|, s tau)`, where `tau` is the value of rank
@@ -91,7 +91,6 @@ impl CoordinateClip {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         if !(0.0..1.0).contains(&self.fraction) {
             return fail(
                 "fraction",

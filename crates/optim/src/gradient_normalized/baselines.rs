@@ -10,7 +10,7 @@ use super::curvature::{Approximation, Curvature};
 use super::descent::{CurvedProblem, Descent, DescentError, Progress, curvature};
 use super::metric::Metric;
 use super::solver::{Backend, Linear, Solver, epsilon};
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::minimize::dot;
 
 /// What a bound on a constant never falls below.
@@ -20,7 +20,7 @@ fn positive(key: &str, value: f64) -> Result<(), OutOfRange> {
     if value > 0.0 && value.is_finite() {
         return Ok(());
     }
-    Err(OutOfRange { key: key.into(), expected: "a number above 0" })
+    fail(key, "a number above 0")
 }
 
 /// Gradient descent `x+ = x - B^-1 g / L`, with `L` doubled until `f(x+) <= f + <g, x+ - x> + L |x+ - x|^2 / 2` and halved after every step.
@@ -191,7 +191,7 @@ impl Descent for SuperUniversalNewton {
     fn check(&self) -> Result<(), OutOfRange> {
         positive("regularization", self.regularization)?;
         if !(self.alpha >= 2.0 / 3.0 && self.alpha <= 1.0) {
-            return Err(OutOfRange { key: "alpha".into(), expected: "a number from 2/3 to 1" });
+            return fail("alpha", "a number from 2/3 to 1");
         }
         Ok(())
     }
@@ -204,8 +204,7 @@ impl Descent for SuperUniversalNewton {
         metric: &Metric,
         progress: &mut Progress,
     ) -> Result<bool, DescentError> {
-        let h = curvature(problem, &progress.x, self.approximation)?;
-        progress.counts.hessians += usize::from(!matches!(h, Curvature::Zero));
+        let h = curvature(problem, progress, self.approximation)?;
         let mut solver = Solver::new(h, metric, Linear::default(), &progress.gradient)?;
         for _ in 0..self.max_trials {
             let lambda = progress.parameter * progress.gradient_norm.powf(self.alpha);
@@ -282,8 +281,7 @@ impl Descent for CubicNewton {
         metric: &Metric,
         progress: &mut Progress,
     ) -> Result<bool, DescentError> {
-        let h = curvature(problem, &progress.x, self.approximation)?;
-        progress.counts.hessians += usize::from(!matches!(h, Curvature::Zero));
+        let h = curvature(problem, progress, self.approximation)?;
         let matrix = h.dense(&progress.gradient);
         let linear = Linear { backend: Backend::Eigen, max_products: None };
         let h = Curvature::Dense(matrix.clone());

@@ -171,18 +171,20 @@ pub trait Descent {
     ) -> Result<bool, DescentError>;
 }
 
-/// The matrix asked for, or what there is instead.
+/// The matrix asked for, counted, or what there is instead.
 pub(super) fn curvature<'a>(
     problem: &'a dyn CurvedProblem,
-    x: &Array,
+    progress: &mut Progress,
     asked: Approximation,
 ) -> Result<Curvature<'a>, DescentError> {
     if asked == Approximation::None {
         return Ok(Curvature::Zero);
     }
-    problem
-        .curvature(x, asked)
-        .ok_or(DescentError::NoApproximation { asked, available: problem.approximations() })
+    let found = problem.curvature(&progress.x, asked);
+    let found = found
+        .ok_or(DescentError::NoApproximation { asked, available: problem.approximations() })?;
+    progress.counts.hessians += usize::from(!matches!(found, Curvature::Zero));
+    Ok(found)
 }
 
 /// When to stop.

@@ -10,7 +10,7 @@ use super::metric::Metric;
 use super::search::{Found, Point, Search};
 use super::solver::{Backend, Linear, Solver};
 use crate::Flat;
-use crate::config::{Decay, OptimizerConfig, OutOfRange};
+use crate::config::{Decay, OptimizerConfig, OutOfRange, fail};
 use crate::optimizer::{Composite, Optimizer, Oracle, State, StepInfo};
 
 /// What multiplies in place of the Hessian.
@@ -69,7 +69,6 @@ impl GradientNormalized {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         if self.max_products == 0 {
             return fail("max_products", "at least 1");
         }
@@ -288,7 +287,6 @@ impl GnsConfig {
     /// # Errors
     /// The first value out of range.
     pub fn validate_within(&self, whole: &OptimizerConfig) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         if !matches!(whole.schedule, Decay::Constant) {
             return fail("schedule", "none: `gns` has no learning rate");
         }

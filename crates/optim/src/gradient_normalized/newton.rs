@@ -85,8 +85,7 @@ impl Descent for GradientRegularizedNewton {
         metric: &Metric,
         progress: &mut Progress,
     ) -> Result<bool, DescentError> {
-        let h = curvature(problem, &progress.x, self.approximation)?;
-        progress.counts.hessians += usize::from(!matches!(h, Curvature::Zero));
+        let h = curvature(problem, progress, self.approximation)?;
         let mut solver = Solver::new(h, metric, self.linear, &progress.gradient)?;
         let at = Point {
             x: progress.x.clone(),

@@ -4,7 +4,7 @@ use lisse_array::Array;
 use serde::{Deserialize, Serialize};
 
 use super::solver::epsilon;
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 
 /// How `gamma` is found. A step with damping `lambda = |g|_* / gamma` is no longer than `gamma`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,6 @@ impl Search {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         let positive = |v: f64| v > 0.0 && v.is_finite();
         if !positive(self.min_gamma) {
             return fail("min_gamma", "a number above 0");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Mfac, Product};
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::{Groups, Schedule};
 
 /// [`Mfac`] as a recipe names it: `optimizer = { name = "mfac", learning_rate = 1e-3, window = 128, damping = 1e-4 }`.
@@ -50,10 +50,6 @@ fn window() -> usize {
 }
 fn damping() -> f64 {
     1e-5
-}
-
-fn fail(key: &str, expected: &'static str) -> Result<(), OutOfRange> {
-    Err(OutOfRange { key: key.to_string(), expected })
 }
 
 impl MfacConfig {

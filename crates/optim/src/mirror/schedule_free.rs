@@ -3,7 +3,7 @@
 use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 use crate::{Groups, Schedule};
 
@@ -62,12 +62,11 @@ impl ScheduleFree {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let bad = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         if !(0.0..=1.0).contains(&self.momentum) {
-            return bad("momentum", "a number from 0 to 1");
+            return fail("momentum", "a number from 0 to 1");
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return bad("weight_decay", "a number of at least 0");
+            return fail("weight_decay", "a number of at least 0");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Training a classifier, arm against arm: accuracy, curves, and how sharp the solutions are.
 
-use std::cell::OnceCell;
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use lisse_array::{Array, DType, Stream, Tree, hvp, per_example_grad, value_and_grad};
 use lisse_data::{BUNDLED, Batches, Bundled, Dataset, GrowingBatches, label_noise};
@@ -15,7 +15,9 @@ use lisse_run::{
 use serde::{Deserialize, Serialize};
 
 use crate::Groups;
-use crate::config::OptimizerConfig;
+use crate::adaptive_batch::{Question, Spread};
+use crate::config::{OptimizerConfig, Rule};
+use crate::coordinate_clipping::{DirectionalConfig, Known, Observed, Observer};
 use crate::landscape;
 use crate::optimizer::{Composite, Optimizer, Oracle, State};
 use crate::recipes::sizes::{self, Drawn};
@@ -40,7 +42,7 @@ pub struct Config {
     pub sharpness: Option<SharpnessConfig>,
     /// Other optimizers to look along during the training; nothing if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub directional: Option<crate::coordinate_clipping::DirectionalConfig>,
+    pub directional: Option<DirectionalConfig>,
 }
 
 /// What to learn from.
@@ -141,9 +143,7 @@ impl Network {
                     .chain(hidden.iter().copied())
                     .chain([classes])
                     .collect();
-                let config = MlpConfig::new(&sizes);
-                let config = config.activation(*activation);
-                Network::Mlp(config.build(&stream))
+                Network::Mlp(MlpConfig::new(&sizes).activation(*activation).build(&stream))
             }
         }
     }
@@ -230,12 +230,7 @@ impl RecipeKind for Classify {
         if config.sharpness.is_some() {
             names.extend(["largest_eigenvalue".into(), "eigenvalue_residual".into()]);
         }
-        names.extend(
-            config
-                .directional
-                .iter()
-                .flat_map(crate::coordinate_clipping::DirectionalConfig::figures),
-        );
+        names.extend(config.directional.iter().flat_map(DirectionalConfig::figures));
         Some(names)
     }
 
@@ -266,7 +261,7 @@ struct Training {
     /// In place of `batches` where the optimizer says how large they are.
     growing: Option<GrowingBatches>,
     optimizer: Arc<dyn Optimizer<Network>>,
-    observer: Option<std::rc::Rc<crate::coordinate_clipping::Observer<Network>>>,
+    observer: Option<Rc<Observer<Network>>>,
     stream: Stream,
     ranks: Ranks,
 }
@@ -279,7 +274,7 @@ pub struct TrainingState {
     #[tree(skip)]
     #[serde(default)]
     drawn: Drawn,
-    directional: Option<crate::coordinate_clipping::Observed<Network>>,
+    directional: Option<Observed<Network>>,
 }
 
 impl Training {
@@ -313,7 +308,7 @@ impl Training {
             .shuffled(&stream);
         let (train, test) = (train.to_device(setup.device), test.to_device(setup.device));
         let steps = config.training.epochs * batches.per_epoch() as u64;
-        if let crate::config::Rule::Mfac(mfac) = &config.method.optimizer {
+        if let Rule::Mfac(mfac) = &config.method.optimizer {
             mfac.fits(steps)
                 .map_err(|problem| Error::message(format!("method.optimizer.{problem}")))?;
         }
@@ -388,10 +383,7 @@ impl Training {
 }
 
 /// The observer of a recipe that has one; its steps must lie within the training.
-fn observer(
-    config: &Config,
-    steps: u64,
-) -> Result<Option<std::rc::Rc<crate::coordinate_clipping::Observer<Network>>>, Error> {
+fn observer(config: &Config, steps: u64) -> Result<Option<Rc<Observer<Network>>>, Error> {
     let Some(directional) = &config.directional else { return Ok(None) };
     if directional.at.iter().any(|&step| step > steps) {
         return Err(Error::message(format!(
@@ -399,15 +391,12 @@ fn observer(
             directional.at
         )));
     }
-    Ok(Some(std::rc::Rc::new(crate::coordinate_clipping::Observer::new(directional, steps))))
+    Ok(Some(Rc::new(Observer::new(directional, steps))))
 }
 
 impl Training {
     /// Test batches for the probe, the same at every step.
-    fn held_out(
-        &self,
-        config: &crate::coordinate_clipping::DirectionalConfig,
-    ) -> Vec<Box<dyn Oracle<Network>>> {
+    fn held_out(&self, config: &DirectionalConfig) -> Vec<Box<dyn Oracle<Network>>> {
         let stream = self.stream.child("held-out batches");
         let size = config.batch_size.min(self.test.len());
         let batch = |i: u64| {
@@ -442,10 +431,17 @@ pub(super) struct BatchOracle<'a> {
     pub(super) train: &'a Dataset,
     pub(super) indices: &'a [usize],
     /// The whole batch, once something has asked for it.
-    pub(super) whole: OnceCell<Dataset>,
+    pub(super) whole: OnceLock<Dataset>,
 }
 
 impl BatchOracle<'_> {
+    /// The loss of one of this rank's examples, with draws of its own.
+    pub(super) fn example_loss(&self, network: &Network, i: usize) -> Array {
+        let context = Context::train(self.stream.at((self.before + i) as u64));
+        let logits = network.forward(&self.inputs.narrow(0, i, 1), &context);
+        losses::cross_entropy(&logits, &self.targets.narrow(0, i, 1))
+    }
+
     /// The batch of all ranks: methods that step on outputs do the same steps on every rank.
     fn whole(&self) -> &Dataset {
         self.whole.get_or_init(|| self.train.select(self.indices))
@@ -486,19 +482,13 @@ impl Oracle<Network> for BatchOracle<'_> {
         self.ranks.all_reduce_tree(&own)
     }
     fn per_example_grads(&mut self, params: &Network) -> Option<Network> {
-        let (inputs, targets) = (&self.inputs, &self.targets);
-        let (stream, before) = (self.stream, self.before);
-        let loss = |net: &Network, i: usize| {
-            let context = Context::train(stream.at((before + i) as u64));
-            let logits = net.forward(&inputs.narrow(0, i, 1), &context);
-            losses::cross_entropy(&logits, &targets.narrow(0, i, 1))
-        };
-        let own = per_example_grad(loss, params, inputs.dim(0));
+        let examples = self.inputs.dim(0);
+        let own = per_example_grad(|net: &Network, i| self.example_loss(net, i), params, examples);
         if self.ranks.size() == 1 {
             return Some(own);
         }
         // Each rank lays its rows where they belong among zeros.
-        let after = self.batch_size - self.before - inputs.dim(0);
+        let after = self.batch_size - self.before - examples;
         let whole = own.map(|rows| {
             let zeros = |count: usize| {
                 let mut shape = rows.shape().to_vec();
@@ -513,8 +503,8 @@ impl Oracle<Network> for BatchOracle<'_> {
         &mut self,
         params: &Network,
         gradient: &Network,
-        question: crate::adaptive_batch::Question,
-    ) -> Option<crate::adaptive_batch::Spread> {
+        question: Question,
+    ) -> Option<Spread> {
         Some(sizes::spread_of_batch(self, params, gradient, question))
     }
     fn composite(&self) -> Option<&dyn Composite<Network>> {
@@ -555,8 +545,8 @@ impl Process for Training {
         let share = self.ranks.share(selection.indices.len());
         let part = self.train.select(&selection.indices[share.clone()]);
         let whole = match self.ranks.size() {
-            1 => OnceCell::from(part.clone()),
-            _ => OnceCell::new(),
+            1 => OnceLock::from(part.clone()),
+            _ => OnceLock::new(),
         };
         let stream = self.stream.child("dropout").at(step);
         let context = Context::train(stream);
@@ -575,7 +565,7 @@ impl Process for Training {
         let mut known;
         let oracle: &mut dyn Oracle<Network> = match (&self.observer, &mut state.directional) {
             (Some(observer), Some(seen)) => {
-                known = crate::coordinate_clipping::Known::at(&state.network, &mut oracle);
+                known = Known::at(&state.network, &mut oracle);
                 let held_out = || Ok(self.held_out(&observer.config));
                 observer.observe(seen, &state.network, step, &mut known, held_out, watch)?;
                 &mut known
@@ -720,7 +710,7 @@ mod tests {
             ranks: &ranks,
             train: &data,
             indices: &[0, 1, 2, 3, 4],
-            whole: OnceCell::new(),
+            whole: OnceLock::new(),
         };
         let examples = oracle.per_example_grads(&network).expect("a mean over examples");
         let (_, batch) = oracle.value_and_grad(&network);
@@ -779,7 +769,7 @@ mod tests {
             ranks: &ranks,
             train: &data,
             indices: &indices,
-            whole: OnceCell::new(),
+            whole: OnceLock::new(),
         };
         let value = oracle.value(&network);
         let composite = oracle.composite().expect("a loss of outputs");

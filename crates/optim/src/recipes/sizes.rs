@@ -1,8 +1,18 @@
 //! Batches whose size the optimizer chooses, step by step.
 
+use lisse_array::{Array, grad, per_example_grad};
 use lisse_data::{GrowingBatches, Position, Selection};
+use lisse_nn::losses;
+use lisse_run::Error;
 use lisse_run::report::{Axis, Lines, Picture};
 use serde::{Deserialize, Serialize};
+
+use crate::adaptive_batch::{
+    Controller, FLAWED, LayerTrace, Part, Question, Spread, Test, rows, spread_of_layers,
+    trace_conv_net, trace_mlp,
+};
+use crate::recipes::classify::{BatchOracle, Config, Network};
+use crate::{Flat, StepInfo};
 
 /// What a training has drawn.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -65,129 +75,102 @@ pub fn picture<'a>(arms: impl IntoIterator<Item = (&'a str, &'a Drawn)>) -> Opti
     any.then_some(lines)
 }
 
-pub use adaptive::{fitted, flaw, sized, spread_of_batch};
-
-mod adaptive {
-    use lisse_array::{Array, grad, per_example_grad};
-    use lisse_data::Selection;
-    use lisse_nn::{Context, losses};
-    use lisse_run::Error;
-
-    use crate::adaptive_batch::{
-        Controller, FLAWED, LayerTrace, Part, Question, Spread, Test, rows, spread_of_layers,
-        trace_conv_net, trace_mlp,
-    };
-    use crate::recipes::classify::{BatchOracle, Config, Network};
-    use crate::{Flat, StepInfo};
-
-    /// The recipe with what its adaptive batch left out, for so many training examples.
-    pub fn sized(config: &Config, examples: usize) -> Result<Config, Error> {
-        let mut config = config.clone();
-        let given = config.training.batch_size;
-        if let Some(controller) = &mut config.method.adaptive_batch {
-            *controller = fitted(controller, given, examples)?;
-            config.training.batch_size = controller.initial();
-        }
-        Ok(config)
+/// The recipe with what its adaptive batch left out, for so many training examples.
+pub fn sized(config: &Config, examples: usize) -> Result<Config, Error> {
+    let mut config = config.clone();
+    let given = config.training.batch_size;
+    if let Some(controller) = &mut config.method.adaptive_batch {
+        *controller = fitted(controller, given, examples)?;
+        config.training.batch_size = controller.initial();
     }
+    Ok(config)
+}
 
-    /// The controller with what it left out, for batches out of so many examples.
-    ///
-    /// # Errors
-    /// Sizes that the examples do not allow.
-    pub fn fitted(c: &Controller, batch_size: usize, examples: usize) -> Result<Controller, Error> {
-        let fail = |problem: String| Err(Error::message(problem));
-        let initial = c.initial.unwrap_or(batch_size);
-        let largest = c.largest.unwrap_or(examples);
-        if initial < 2 {
-            return fail(format!(
-                "training.batch_size: adaptive batches start from at least 2 examples, not {initial}: one gradient has no variance"
-            ));
-        }
-        if largest > examples {
-            return fail(format!(
-                "method.adaptive_batch.largest: a batch cannot grow past the data set: {largest} is more than its {examples} training examples"
-            ));
-        }
-        if initial > largest {
-            return fail(format!(
-                "method.adaptive_batch: a first batch of {initial} examples is larger than the largest, {largest}"
-            ));
-        }
-        if let Test::Stages { sizes } = &c.test
-            && let Some(size) = sizes.iter().find(|&&size| size > largest)
-        {
-            return fail(format!(
-                "method.adaptive_batch.test.sizes: {size} is more than the largest batch, {largest}"
-            ));
-        }
-        Ok(Controller { initial: Some(initial), largest: Some(largest), ..c.clone() })
+/// The controller with what it left out, for batches out of so many examples.
+///
+/// # Errors
+/// Sizes that the examples do not allow.
+pub fn fitted(c: &Controller, batch_size: usize, examples: usize) -> Result<Controller, Error> {
+    let fail = |problem: String| Err(Error::message(problem));
+    let initial = c.initial.unwrap_or(batch_size);
+    let largest = c.largest.unwrap_or(examples);
+    if initial < 2 {
+        return fail(format!(
+            "training.batch_size: adaptive batches start from at least 2 examples, not {initial}: one gradient has no variance"
+        ));
     }
-
-    /// What to tell of a gradient that is not finite.
-    pub fn flaw(info: &StepInfo, selection: &Selection) -> Option<String> {
-        let (_, place) = info.metrics.iter().find(|(name, _)| *name == FLAWED)?;
-        let example = selection.indices.get(*place as usize)?;
-        Some(format!(
-            "step {}: the gradient of training example {example} is not finite; the batch keeps its size",
-            selection.step + 1
-        ))
+    if largest > examples {
+        return fail(format!(
+            "method.adaptive_batch.largest: a batch cannot grow past the data set: {largest} is more than its {examples} training examples"
+        ));
     }
-
-    fn traces(net: &Network, batch: &BatchOracle<'_>) -> Option<Vec<LayerTrace>> {
-        let loss = |logits: &Array| losses::cross_entropy(logits, &batch.targets);
-        let inputs = &batch.inputs;
-        match net {
-            Network::Conv(net) => trace_conv_net(net, inputs, loss),
-            Network::Mlp(net) => {
-                trace_mlp(net, &inputs.reshape(&[inputs.dim(0) as isize, -1]), loss)
-            }
-        }
+    if initial > largest {
+        return fail(format!(
+            "method.adaptive_batch: a first batch of {initial} examples is larger than the largest, {largest}"
+        ));
     }
+    if let Test::Stages { sizes } = &c.test
+        && let Some(size) = sizes.iter().find(|&&size| size > largest)
+    {
+        return fail(format!(
+            "method.adaptive_batch.test.sizes: {size} is more than the largest batch, {largest}"
+        ));
+    }
+    Ok(Controller { initial: Some(initial), largest: Some(largest), ..c.clone() })
+}
 
-    /// How the gradients of a batch's examples spread: from what the layers saw, and one by one where that cannot tell.
-    pub fn spread_of_batch(
-        batch: &BatchOracle<'_>,
-        params: &Network,
-        gradient: &Network,
-        Question { wanted, parts }: Question,
-    ) -> Spread {
-        let part = Part { examples: batch.inputs.dim(0), before: batch.before, ranks: batch.ranks };
-        let flat = Flat::of(params);
-        let mean = flat.gather(gradient);
-        let rows_of =
-            |x: &Array, range: &std::ops::Range<usize>| x.narrow(0, range.start, range.len());
-        if let Some(parts) = parts {
-            return part.of_parts(&mean, wanted, parts, |range| {
-                let (inputs, targets) =
-                    (rows_of(&batch.inputs, &range), rows_of(&batch.targets, &range));
-                let loss = |net: &Network| {
-                    let logits = net.forward(&inputs, &batch.context.child("pass"));
-                    losses::cross_entropy(&logits, &targets)
-                };
-                flat.gather(&grad(loss)(params))
-            });
-        }
-        // A rank without examples has nothing to trace: then no rank does.
-        if batch.batch_size >= batch.ranks.size()
-            && let Some(layers) = traces(params, batch)
-            && let Some(spread) =
-                spread_of_layers(&layers, gradient, wanted, batch.before, batch.ranks)
-        {
-            return spread;
-        }
-        part.of_examples(&mean, wanted, |range| {
+/// What to tell of a gradient that is not finite.
+pub fn flaw(info: &StepInfo, selection: &Selection) -> Option<String> {
+    let (_, place) = info.metrics.iter().find(|(name, _)| *name == FLAWED)?;
+    let example = selection.indices.get(*place as usize)?;
+    Some(format!(
+        "step {}: the gradient of training example {example} is not finite; the batch keeps its size",
+        selection.step + 1
+    ))
+}
+
+fn traces(net: &Network, batch: &BatchOracle<'_>) -> Option<Vec<LayerTrace>> {
+    let loss = |logits: &Array| losses::cross_entropy(logits, &batch.targets);
+    let inputs = &batch.inputs;
+    match net {
+        Network::Conv(net) => trace_conv_net(net, inputs, loss),
+        Network::Mlp(net) => trace_mlp(net, &inputs.reshape(&[inputs.dim(0) as isize, -1]), loss),
+    }
+}
+
+/// How the gradients of a batch's examples spread: from what the layers saw, and one by one where that cannot tell.
+pub fn spread_of_batch(
+    batch: &BatchOracle<'_>,
+    params: &Network,
+    gradient: &Network,
+    Question { wanted, parts }: Question,
+) -> Spread {
+    let part = Part { examples: batch.inputs.dim(0), before: batch.before, ranks: batch.ranks };
+    let flat = Flat::of(params);
+    let mean = flat.gather(gradient);
+    let rows_of = |x: &Array, range: &std::ops::Range<usize>| x.narrow(0, range.start, range.len());
+    if let Some(parts) = parts {
+        return part.of_parts(&mean, wanted, parts, |range| {
             let (inputs, targets) =
                 (rows_of(&batch.inputs, &range), rows_of(&batch.targets, &range));
-            let (stream, first) = (batch.stream, batch.before + range.start);
-            let loss = |net: &Network, i: usize| {
-                let context = Context::train(stream.at((first + i) as u64));
-                let logits = net.forward(&inputs.narrow(0, i, 1), &context);
-                losses::cross_entropy(&logits, &targets.narrow(0, i, 1))
+            let loss = |net: &Network| {
+                let logits = net.forward(&inputs, &batch.context.child("pass"));
+                losses::cross_entropy(&logits, &targets)
             };
-            rows(&flat, &per_example_grad(loss, params, range.len()))
-        })
+            flat.gather(&grad(loss)(params))
+        });
     }
+    // A rank without examples has nothing to trace: then no rank does.
+    if batch.batch_size >= batch.ranks.size()
+        && let Some(layers) = traces(params, batch)
+        && let Some(spread) = spread_of_layers(&layers, gradient, wanted, batch.before, batch.ranks)
+    {
+        return spread;
+    }
+    part.of_examples(&mean, wanted, |range| {
+        let loss = |net: &Network, i: usize| batch.example_loss(net, range.start + i);
+        rows(&flat, &per_example_grad(loss, params, range.len()))
+    })
 }
 
 #[cfg(test)]
@@ -214,7 +197,7 @@ mod tests {
     }
 
     mod training {
-        use std::cell::OnceCell;
+        use std::sync::OnceLock;
 
         use lisse_array::{Array, DType, Device, Stream, Tree};
         use lisse_data::Dataset;
@@ -323,7 +306,7 @@ mod tests {
                 ranks,
                 train: data,
                 indices: &[0, 1, 2, 3, 4],
-                whole: OnceCell::new(),
+                whole: OnceLock::new(),
             };
             let gradient = oracle.value_and_grad(network).1;
             oracle.gradient_spread(network, &gradient, question).unwrap()

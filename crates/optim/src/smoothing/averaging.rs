@@ -3,7 +3,7 @@
 use lisse_array::Tree;
 use serde::{Deserialize, Serialize};
 
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 
 /// Name of the average in the optimizer's state.
@@ -49,12 +49,11 @@ impl<O> Averaged<O> {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let bad = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         if self.every == 0 {
-            return bad("every", "at least 1");
+            return fail("every", "at least 1");
         }
         if !self.decay.is_none_or(|d| (0.0..1.0).contains(&d)) {
-            return bad("decay", "a number from 0 to below 1, or nothing for the plain mean");
+            return fail("decay", "a number from 0 to below 1, or nothing for the plain mean");
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use lisse_array::Tree;
 use serde::{Deserialize, Serialize};
 
-use super::{Smoothed, Smoother, step_with, unit};
-use crate::config::OutOfRange;
+use super::{Smoothed, Smoother, gradient_difference, step_with, unit};
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 
 /// Curvature regularisation around any optimizer: it minimises `f(x) + lambda R(x)`, where
@@ -40,15 +40,14 @@ impl<O> CurvaturePenalty<O> {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let bad = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
-            return bad("lambda", "a number of at least 0");
+            return fail("lambda", "a number of at least 0");
         }
         if !(self.mu > 0.0 && self.mu.is_finite()) {
-            return bad("mu", "a number above 0");
+            return fail("mu", "a number above 0");
         }
         if !self.differences.is_none_or(|h| h > 0.0 && h.is_finite()) {
-            return bad("differences", "a distance above 0, or nothing for exact products");
+            return fail("differences", "a distance above 0, or nothing for exact products");
         }
         Ok(())
     }
@@ -58,11 +57,7 @@ impl<O> CurvaturePenalty<O> {
         let Some(h) = self.differences else {
             return oracle.hvp(ahead, s).axpy(-1.0, &oracle.hvp(x, s));
         };
-        let mut difference = |x: &P| {
-            let (_, forward) = oracle.value_and_grad(&x.axpy(h, s));
-            let (_, backward) = oracle.value_and_grad(&x.axpy(-h, s));
-            forward.axpy(-1.0, &backward)
-        };
+        let mut difference = |x: &P| gradient_difference(oracle, x, s, h);
         difference(ahead).axpy(-1.0, &difference(x)).scale(0.5 / h)
     }
 }

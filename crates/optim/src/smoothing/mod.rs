@@ -118,3 +118,10 @@ fn unit<P: Tree>(x: &P) -> (f64, P) {
     let norm = x.norm();
     (norm, x.scale(1.0 / (norm + FLOOR)))
 }
+
+/// `grad f(x + h v) - grad f(x - h v)`, which is `2 h H(x) v` to second order in `h`.
+fn gradient_difference<P: Tree>(oracle: &mut dyn Oracle<P>, x: &P, v: &P, h: f64) -> P {
+    let (_, ahead) = oracle.value_and_grad(&x.axpy(h, v));
+    let (_, behind) = oracle.value_and_grad(&x.axpy(-h, v));
+    ahead.axpy(-1.0, &behind)
+}

@@ -3,8 +3,8 @@
 use lisse_array::Tree;
 use serde::{Deserialize, Serialize};
 
-use super::{Smoothed, Smoother, step_with, unit};
-use crate::config::OutOfRange;
+use super::{Smoothed, Smoother, gradient_difference, step_with, unit};
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 
 /// Gradient penalty around any optimizer: it minimises `f(x) + lambda |grad f(x)|`.
@@ -37,12 +37,11 @@ impl<O> GradientPenalty<O> {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let bad = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
-            return bad("lambda", "a number of at least 0");
+            return fail("lambda", "a number of at least 0");
         }
         if !self.differences.is_none_or(|h| h > 0.0 && h.is_finite()) {
-            return bad("differences", "a distance above 0, or nothing for exact products");
+            return fail("differences", "a distance above 0, or nothing for exact products");
         }
         Ok(())
     }
@@ -50,9 +49,7 @@ impl<O> GradientPenalty<O> {
     /// `H u`.
     fn product<P: Tree>(&self, oracle: &mut dyn Oracle<P>, x: &P, u: &P) -> P {
         let Some(h) = self.differences else { return oracle.hvp(x, u) };
-        let (_, ahead) = oracle.value_and_grad(&x.axpy(h, u));
-        let (_, behind) = oracle.value_and_grad(&x.axpy(-h, u));
-        ahead.axpy(-1.0, &behind).scale(0.5 / h)
+        gradient_difference(oracle, x, u, h).scale(0.5 / h)
     }
 }
 

@@ -4,7 +4,7 @@ use lisse_array::{Stream, Tree};
 use serde::{Deserialize, Serialize};
 
 use super::{Smoothed, Smoother};
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 
 /// Randomized smoothing around any optimizer: it sees, in place of `f`, its mean over noise on the parameters.
@@ -39,12 +39,11 @@ impl<O> RandomizedSmoothing<O> {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let bad = |key: &str, expected| Err(OutOfRange { key: key.into(), expected });
         if !(self.sigma >= 0.0 && self.sigma.is_finite()) {
-            return bad("sigma", "a number of at least 0");
+            return fail("sigma", "a number of at least 0");
         }
         if self.samples == 0 {
-            return bad("samples", "at least 1");
+            return fail("samples", "at least 1");
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Inner, Sso, TargetStep};
-use crate::config::{OptimizerConfig, OutOfRange};
+use crate::config::{OptimizerConfig, OutOfRange, fail};
 use crate::{Groups, Schedule};
 
 /// `optimizer = { name = "sso", ... }`; what the keys mean is said at [`Sso`].
@@ -74,7 +74,6 @@ impl SsoConfig {
     pub fn validate_within(&self, whole: &OptimizerConfig) -> Result<(), OutOfRange> {
         self.validate()
             .map_err(|bad| OutOfRange { key: format!("optimizer.{}", bad.key), ..bad })?;
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         if self.target_step == TargetStep::DiagonalAdagrad {
             return fail(
                 "optimizer.target_step.name",

@@ -19,7 +19,7 @@ pub use oracle::{Counted, LossTargets, TargetOracle};
 pub use step::{Examples, TargetStep};
 pub use surrogate::{Penalty, Surrogate};
 
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 use crate::{Flat, Groups, Schedule};
 use inner::{AdamMemory, Limits, Memory, Passes, Work, linearise};
@@ -141,7 +141,6 @@ impl Sso {
         };
         self.target_step.validate().map_err(below("target_step"))?;
         self.inner.validate().map_err(below("inner"))?;
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         if self.inner_steps == 0 {
             return fail("inner_steps", "at least 1");
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::oracle::TargetOracle;
 use super::surrogate::{Penalty, is_binary};
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::State;
 
 /// The rule for the step `eta_t` in the space of outputs, from the base step `eta`, with `t` counted from 1 and the gradient `g_t`
@@ -106,7 +106,6 @@ impl TargetStep {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         match *self {
             TargetStep::Exponential { total: 0 } => fail("total", "at least 1"),
             TargetStep::LineSearch { expand, .. } if !(expand >= 1.0 && expand.is_finite()) => {

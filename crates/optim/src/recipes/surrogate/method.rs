@@ -7,7 +7,7 @@ use lisse_nn::models::Mlp;
 use serde::{Deserialize, Serialize};
 
 use super::task::{Rows, Task, forward};
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::optimizer::{Composite, Optimizer, Oracle, State};
 use crate::target_surrogate::{
     Batch, Examples, FunctionalProx, LossTargets, ParameterSearch, SsoConfig, Svrg,
@@ -119,7 +119,6 @@ pub struct MethodState {
 impl MethodConfig {
     /// Checks every number; keys are relative to the method.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         match *self {
             MethodConfig::Sgd { learning_rate, .. }
             | MethodConfig::Adam { learning_rate }
