@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn_flex::FlexTensor;
+use crate::cpu::CpuTensor;
 
 use crate::storage::Storage;
 use crate::tape::Node;
@@ -222,7 +222,7 @@ impl Array {
         Array { storage, node: None }
     }
 
-    pub(crate) fn from_cpu(tensor: FlexTensor) -> Array {
+    pub(crate) fn from_cpu(tensor: CpuTensor) -> Array {
         Array::untracked(Storage::Cpu(tensor))
     }
 
@@ -243,7 +243,7 @@ impl Array {
     }
 
     /// The value on the processor, row-major.
-    pub(crate) fn to_cpu(&self) -> FlexTensor {
+    pub(crate) fn to_cpu(&self) -> CpuTensor {
         cpu::contiguous(self.storage.to_cpu())
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "gpu")]
 use burn_backend::{BoolStore, DType as BurnDType};
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,7 @@ impl DType {
         }
     }
 
+    #[cfg(feature = "gpu")]
     pub(crate) const fn to_burn(self) -> BurnDType {
         match self {
             Self::F64 => BurnDType::F64,
@@ -78,20 +80,6 @@ impl DType {
             Self::I32 => BurnDType::I32,
             Self::U8 => BurnDType::U8,
             Self::Bool => BurnDType::Bool(BoolStore::Native),
-        }
-    }
-
-    pub(crate) fn from_burn(dtype: BurnDType) -> Self {
-        match dtype {
-            BurnDType::F64 => Self::F64,
-            BurnDType::F32 | BurnDType::Flex32 => Self::F32,
-            BurnDType::F16 => Self::F16,
-            BurnDType::BF16 => Self::BF16,
-            BurnDType::I64 => Self::I64,
-            BurnDType::I32 => Self::I32,
-            BurnDType::U8 => Self::U8,
-            BurnDType::Bool(_) => Self::Bool,
-            other => unreachable!("no kernel of Lisse makes arrays of type {other:?}"),
         }
     }
 }
@@ -122,7 +110,7 @@ pub trait Element: Copy + Send + Sync + 'static {
     /// The matching dtype.
     const DTYPE: DType;
     /// How the element lies in memory: itself, but for `bool`, which is a byte.
-    type Raw: bytemuck::Pod + Send + Sync + burn_backend::Element;
+    type Raw: bytemuck::Pod + Send + Sync;
     /// To the memory form.
     fn to_raw(self) -> Self::Raw;
     /// From the memory form.

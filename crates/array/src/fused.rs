@@ -1,7 +1,6 @@
 //! Whole updates in one pass over the parameters, for optimizers. Not differentiable: their results are constants.
 
-use burn_flex::FlexTensor;
-
+use crate::cpu::CpuTensor;
 use crate::storage::{Storage, elements};
 use crate::{Array, DType, Device, cpu};
 
@@ -63,7 +62,7 @@ fn in_one_pass(arrays: &[Array], g: &Array) -> Option<DType> {
 }
 
 /// Row-major tensors to overwrite.
-fn tensors<const N: usize>(arrays: [Array; N]) -> [FlexTensor; N] {
+fn tensors<const N: usize>(arrays: [Array; N]) -> [CpuTensor; N] {
     arrays.map(|a| match a.into_parts().0 {
         Storage::Cpu(t) => cpu::row_major(t),
         #[cfg(feature = "gpu")]
@@ -71,11 +70,7 @@ fn tensors<const N: usize>(arrays: [Array; N]) -> [FlexTensor; N] {
     })
 }
 
-fn adam_of<T: cpu::Float + burn_backend::Element>(
-    arrays: [Array; 3],
-    g: &Array,
-    o: &AdamUpdate,
-) -> [Array; 3] {
+fn adam_of<T: cpu::Float>(arrays: [Array; 3], g: &Array, o: &AdamUpdate) -> [Array; 3] {
     let correction = |beta: f64| T::of(1.0 - beta.powf(o.step as f64));
     let numbers = cpu::Adam::<T> {
         rate: T::of(o.rate),
@@ -99,11 +94,7 @@ fn adam_of<T: cpu::Float + burn_backend::Element>(
     [x, m, v].map(Array::from_cpu)
 }
 
-fn momentum_of<T: cpu::Float + burn_backend::Element>(
-    arrays: [Array; 2],
-    g: &Array,
-    o: &MomentumUpdate,
-) -> [Array; 2] {
+fn momentum_of<T: cpu::Float>(arrays: [Array; 2], g: &Array, o: &MomentumUpdate) -> [Array; 2] {
     let numbers = cpu::Momentum::<T> {
         rate: T::of(o.rate),
         keep: T::of(o.momentum),

@@ -1,21 +1,18 @@
-//! The undifferentiated value of an array: a tensor of Burn's CPU backend, whose raw buffers our own kernels read, or
-//! of its dispatching GPU backend.
+//! The undifferentiated value of an array: a tensor of the processor, or of Burn's dispatching GPU backend.
 
-use burn_backend::{Shape, TensorData};
-use burn_flex::{FlexTensor, Layout};
-
+use crate::cpu::{Buffer, CpuTensor, Layout, span};
 use crate::{DType, Device, Element};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Storage {
-    Cpu(FlexTensor),
+    Cpu(CpuTensor),
     #[cfg(feature = "gpu")]
     /// Behind an `Arc`, so that clones share an identity.
     Gpu(std::sync::Arc<crate::gpu::Tensor>),
 }
 
 impl Storage {
-    pub fn from_vec<T: Element>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
+    pub fn from_vec<T: Element>(values: Vec<T>, shape: &[usize]) -> CpuTensor {
         let raw: Vec<T::Raw> = if T::DTYPE == DType::Bool {
             values.into_iter().map(T::to_raw).collect()
         } else {
@@ -39,7 +36,7 @@ impl Storage {
 
     pub fn dtype(&self) -> DType {
         match self {
-            Storage::Cpu(t) => DType::from_burn(t.dtype()),
+            Storage::Cpu(t) => t.dtype(),
             #[cfg(feature = "gpu")]
             Storage::Gpu(t) => t.dtype(),
         }
@@ -54,7 +51,7 @@ impl Storage {
     }
 
     /// The value on the processor; copies from a GPU.
-    pub fn to_cpu(&self) -> FlexTensor {
+    pub fn to_cpu(&self) -> CpuTensor {
         match self {
             Storage::Cpu(t) => t.clone(),
             #[cfg(feature = "gpu")]
@@ -81,21 +78,18 @@ pub(crate) fn raw_tensor<T: bytemuck::Pod + Send + Sync>(
     values: Vec<T>,
     shape: &[usize],
     dtype: DType,
-) -> FlexTensor {
+) -> CpuTensor {
     debug_assert_eq!(values.len(), shape.iter().product::<usize>());
-    FlexTensor::new(
-        burn_backend::Bytes::from_elems(values),
-        Layout::contiguous(Shape::from(shape)),
-        dtype.to_burn(),
-    )
+    CpuTensor::new(Buffer::of_vec(values), Layout::contiguous(shape.into()), dtype)
 }
 
-/// The elements of a contiguous CPU tensor in their memory form (bool as u8). Panics if the tensor is strided: call `to_contiguous` first.
-pub(crate) fn elements<T: burn_backend::Element + bytemuck::Pod>(t: &FlexTensor) -> &[T] {
-    let (start, end) = t.layout().contiguous_offsets().expect("contiguous tensor");
-    &t.storage::<T>()[start..end]
+/// The elements of a contiguous CPU tensor in their memory form (bool as u8). Panics if the tensor is strided.
+pub(crate) fn elements<T: bytemuck::Pod>(t: &CpuTensor) -> &[T] {
+    assert!(t.is_contiguous(), "elements of a strided tensor");
+    span(t)
 }
 
+#[cfg(feature = "gpu")]
 /// Calls the float, int or bool form of an operation of a Burn backend, by dtype.
 macro_rules! by_kind {
     ($backend:ident, $dtype:expr, $float:ident, $int:ident, $bool:ident ($($arg:tt)*)) => {
@@ -108,10 +102,5 @@ macro_rules! by_kind {
         }
     };
 }
+#[cfg(feature = "gpu")]
 pub(crate) use by_kind;
-
-impl From<TensorData> for Storage {
-    fn from(data: TensorData) -> Self {
-        Storage::Cpu(FlexTensor::from_data(data))
-    }
-}

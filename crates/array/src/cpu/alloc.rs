@@ -7,10 +7,8 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use burn_backend::{Bytes, Shape};
-use burn_flex::{FlexTensor, Layout};
-use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty};
-
+use super::layout::{Layout, Shape};
+use super::tensor::CpuTensor;
 use crate::DType;
 
 /// Buffers from this size on are kept for reuse.
@@ -45,7 +43,7 @@ impl<T: bytemuck::Pod> Output<T> {
     ///
     /// # Safety
     /// Every element of `room` has been written.
-    pub(crate) unsafe fn into_tensor(self, shape: Shape, dtype: DType) -> FlexTensor {
+    pub(crate) unsafe fn into_tensor(self, shape: Shape, dtype: DType) -> CpuTensor {
         debug_assert_eq!(self.len, shape.num_elements());
         // SAFETY: by the caller's promise.
         unsafe { self.into_tensor_with(Layout::contiguous(shape), dtype) }
@@ -55,56 +53,86 @@ impl<T: bytemuck::Pod> Output<T> {
     ///
     /// # Safety
     /// Every element of `room` has been written.
-    pub(crate) unsafe fn into_tensor_with(self, layout: Layout, dtype: DType) -> FlexTensor {
+    pub(crate) unsafe fn into_tensor_with(self, layout: Layout, dtype: DType) -> CpuTensor {
         let bytes = self.len * size_of::<T>();
-        // SAFETY: `bytes` bytes are initialised, by the caller's promise.
-        let bytes = unsafe { Bytes::from_controller(Box::new(self.buffer), bytes) };
-        FlexTensor::new(bytes, layout, dtype.to_burn())
+        // Initialised, by the caller's promise.
+        let mut buffer = self.buffer;
+        buffer.filled = bytes;
+        CpuTensor::new(buffer, layout, dtype)
     }
 }
 
-/// Memory owned by a result, given back to the pool when dropped.
-struct Buffer {
+/// Memory of a tensor: of a result, given back to the pool when dropped, or taken over from a vector.
+pub(crate) struct Buffer {
     start: NonNull<u8>,
-    capacity: usize,
+    /// How it was allocated; nothing to free if the size is zero.
+    memory: Memory,
+    /// Bytes from the start that are initialised.
+    filled: usize,
+    pooled: bool,
 }
 
-// SAFETY: the buffer owns its memory.
+// SAFETY: the buffer owns its memory, which only a mutable borrow writes.
 unsafe impl Send for Buffer {}
+// SAFETY: as above.
+unsafe impl Sync for Buffer {}
 
 impl Buffer {
+    /// Room for `bytes` bytes, none of them initialised.
     fn new(bytes: usize) -> Self {
+        let pooled = bytes >= POOLED;
+        let capacity = if pooled { class_size(class_of(bytes)) } else { bytes };
+        let memory = memory(capacity);
         if bytes == 0 {
-            let start =
-                NonNull::new(std::ptr::without_provenance_mut(ALIGN_POOLED)).expect("not null");
-            return Self { start, capacity: 0 };
+            return Self { start: nowhere(memory), memory, filled: 0, pooled };
         }
-        let capacity = if bytes < POOLED { bytes } else { class_size(class_of(bytes)) };
-        if bytes >= POOLED
+        if pooled
             && let Some(start) =
                 POOL.lock().unwrap_or_else(PoisonError::into_inner).take(class_of(bytes))
         {
-            return Self { start, capacity };
+            return Self { start, memory, filled: 0, pooled };
         }
-        let memory = memory(capacity);
         // SAFETY: the size is not zero.
         let start = unsafe { alloc(memory) };
-        Self { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(memory)), capacity }
+        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(memory));
+        Self { start, memory, filled: 0, pooled }
+    }
+
+    /// The memory of a vector, not copied.
+    pub fn of_vec<T: bytemuck::Pod + Send + Sync>(values: Vec<T>) -> Self {
+        let mut values = std::mem::ManuallyDrop::new(values);
+        let memory = Memory::array::<T>(values.capacity()).expect("what a vector has allocated");
+        let filled = values.len() * size_of::<T>();
+        let start = NonNull::new(values.as_mut_ptr().cast()).expect("vectors do not lie at null");
+        Self { start, memory, filled, pooled: false }
+    }
+
+    /// The initialised bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: that many bytes are initialised and owned.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.filled) }
+    }
+
+    /// The initialised bytes, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.filled) }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.capacity == 0 {
+        let capacity = self.memory.size();
+        if capacity == 0 {
             return;
         }
-        if self.capacity >= POOLED
-            && POOL.lock().unwrap_or_else(PoisonError::into_inner).keep(self.start, self.capacity)
+        if self.pooled
+            && POOL.lock().unwrap_or_else(PoisonError::into_inner).keep(self.start, capacity)
         {
             return;
         }
-        // SAFETY: allocated by `new` with the same size and alignment.
-        unsafe { dealloc(self.start.as_ptr(), memory(self.capacity)) }
+        // SAFETY: allocated with this size and alignment, by `new` or by a vector.
+        unsafe { dealloc(self.start.as_ptr(), self.memory) }
     }
 }
 
@@ -113,27 +141,9 @@ fn memory(capacity: usize) -> Memory {
     Memory::from_size_align(capacity, align).expect("array larger than memory")
 }
 
-impl AllocationController for Buffer {
-    fn alloc_align(&self) -> usize {
-        ALIGN_SMALL
-    }
-
-    fn property(&self) -> AllocationProperty {
-        AllocationProperty::Other
-    }
-
-    unsafe fn memory_mut(
-        &mut self,
-        _: AccessPolicy,
-    ) -> Result<&mut [MaybeUninit<u8>], AccessError> {
-        // SAFETY: the buffer owns `capacity` bytes.
-        Ok(unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.capacity) })
-    }
-
-    fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
-        // SAFETY: as above.
-        Ok(unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.capacity) })
-    }
+/// Where empty memory lies.
+fn nowhere(memory: Memory) -> NonNull<u8> {
+    NonNull::new(std::ptr::without_provenance_mut(memory.align())).expect("not null")
 }
 
 /// Sizes 4, 5, 6, 7 times a power of two, so that rounding up wastes at most a quarter.
@@ -218,10 +228,9 @@ mod tests {
             }
             // SAFETY: all written above.
             let t = unsafe { out.into_tensor(Shape::from(vec![len]), DType::F32) };
-            let values = t.as_slice::<f32>().unwrap();
+            let values = crate::storage::elements::<f32>(&t);
+            assert_eq!(values.len(), len);
             assert!(values.iter().enumerate().all(|(i, &v)| v == i as f32));
-            let copy = t.clone().into_data().try_into_vec::<f32>().unwrap();
-            assert_eq!(copy.len(), len);
         }
     }
 }

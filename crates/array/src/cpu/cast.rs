@@ -2,20 +2,20 @@
 
 use std::mem::MaybeUninit;
 
-use burn_flex::{FlexTensor, Layout};
 use half::{bf16, f16};
 
 use super::alloc::output;
 use super::copy::contiguous;
+use super::layout::Layout;
 use super::parallel::{Shared, Work, in_blocks};
 use super::simd::{Isa, per_isa};
 use super::store::{CHUNK, Store, as_computed, as_computed_room, zeroed};
-use super::tensor::{dtype, gapless, span};
+use super::tensor::{CpuTensor, dtype, gapless, span};
 use crate::DType;
 
 /// `x` with elements of another type: floats to integers towards zero (NaN to 0, and no further than the type
 /// reaches), numbers to truth values by whether they differ from zero.
-pub(crate) fn cast(x: FlexTensor, to: DType) -> FlexTensor {
+pub(crate) fn cast(x: CpuTensor, to: DType) -> CpuTensor {
     let from = dtype(&x);
     if from == to {
         return x;
@@ -31,7 +31,7 @@ pub(crate) fn cast(x: FlexTensor, to: DType) -> FlexTensor {
     }
 }
 
-fn cast_from<S: Store>(x: FlexTensor, to: DType) -> FlexTensor
+fn cast_from<S: Store>(x: CpuTensor, to: DType) -> CpuTensor
 where
     S::C: Number,
 {
@@ -97,7 +97,7 @@ number! {
     u8, to_u8;
 }
 
-fn write_as<S: Store, T: Store>(x: &FlexTensor, to: DType) -> FlexTensor
+fn write_as<S: Store, T: Store>(x: &CpuTensor, to: DType) -> CpuTensor
 where
     S::C: Number,
     T::C: Number,
@@ -121,7 +121,7 @@ where
     })
 }
 
-fn write_truth<S: Store>(x: &FlexTensor, to: DType) -> FlexTensor
+fn write_truth<S: Store>(x: &CpuTensor, to: DType) -> CpuTensor
 where
     S::C: Number,
 {
@@ -134,10 +134,10 @@ where
 
 /// Writes a tensor of the layout of `x` by chunks.
 fn write_with<S: Store, T: Store>(
-    x: &FlexTensor,
+    x: &CpuTensor,
     to: DType,
     write: impl Fn(&[S], &mut [MaybeUninit<T>]) + Sync,
-) -> FlexTensor {
+) -> CpuTensor {
     let values = span::<S>(x);
     let n = values.len();
     let mut out = output::<T>(n);

@@ -2,12 +2,11 @@
 
 use std::mem::MaybeUninit;
 
-use burn_flex::FlexTensor;
-
 use super::alloc::output;
+use super::layout::Shape;
 use super::parallel::{Shared, Work, in_blocks};
 use super::store::{CHUNK, Store};
-use super::tensor::{dtype, shape, stored};
+use super::tensor::{CpuTensor, dtype, shape, span, stored};
 use super::walk::{Source, Walk};
 
 /// Side of the square blocks in which axes are swapped: a cache line of 4-byte elements.
@@ -16,19 +15,57 @@ const TILE: usize = 16;
 const PATCH: usize = 64;
 
 /// `x` in row-major order; itself if it is so already.
-pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
-    if x.is_contiguous() {
-        return x;
-    }
-    match dtype(&x).size() {
-        8 => copy::<u64>(&x),
-        4 => copy::<u32>(&x),
-        2 => copy::<u16>(&x),
-        _ => copy::<u8>(&x),
+pub(crate) fn contiguous(x: CpuTensor) -> CpuTensor {
+    if x.is_contiguous() { x } else { copied(&x) }
+}
+
+/// A row-major copy.
+pub(crate) fn copied(x: &CpuTensor) -> CpuTensor {
+    match dtype(x).size() {
+        8 => copy::<u64>(x),
+        4 => copy::<u32>(x),
+        2 => copy::<u16>(x),
+        _ => copy::<u8>(x),
     }
 }
 
-fn copy<S: Store<C = S>>(x: &FlexTensor) -> FlexTensor {
+/// Tensors one after another along an axis; their other lengths agree.
+pub(crate) fn join(parts: &[CpuTensor], axis: usize) -> CpuTensor {
+    match dtype(&parts[0]).size() {
+        8 => join_as::<u64>(parts, axis),
+        4 => join_as::<u32>(parts, axis),
+        2 => join_as::<u16>(parts, axis),
+        _ => join_as::<u8>(parts, axis),
+    }
+}
+
+fn join_as<S: Store<C = S>>(parts: &[CpuTensor], axis: usize) -> CpuTensor {
+    let parts: Vec<CpuTensor> = parts.iter().cloned().map(contiguous).collect();
+    let mut lengths = Shape::from(shape(&parts[0]));
+    lengths[axis] = parts.iter().map(|part| shape(part)[axis]).sum();
+    let outer: usize = lengths[..axis].iter().product();
+    let inner: usize = lengths[axis + 1..].iter().product();
+    let runs: Vec<(&[S], usize)> =
+        parts.iter().map(|part| (span::<S>(part), shape(part)[axis] * inner)).collect();
+    let mut out = output::<S>(lengths.num_elements());
+    let room = Shared::new(out.room());
+    let per_row = lengths[axis] * inner;
+    in_blocks(outer, Work::Light.block() / per_row.max(1), |rows| {
+        for row in rows {
+            let mut begin = row * per_row;
+            for &(values, run) in &runs {
+                // SAFETY: every run of every row has its own place.
+                let room = unsafe { room.part(begin..begin + run) };
+                room.write_copy_of_slice(&values[row * run..][..run]);
+                begin += run;
+            }
+        }
+    });
+    // SAFETY: the runs fill the rows.
+    unsafe { out.into_tensor(lengths, dtype(&parts[0])) }
+}
+
+fn copy<S: Store<C = S>>(x: &CpuTensor) -> CpuTensor {
     let n = x.layout().num_elements();
     let mut out = output::<S>(n);
     let walk = Walk::new(shape(x), [x.layout()]);

@@ -2,24 +2,22 @@
 
 use std::mem::MaybeUninit;
 
-use burn_backend::Shape;
-use burn_flex::{FlexTensor, Layout};
-
 use super::alloc::output;
 use super::copy::contiguous;
+use super::layout::{Layout, Shape};
 use super::loops::{BinaryKernel, CompareKernel, Map, Params, UnaryKernel, Zip};
 use super::ops::{self, Binary, Compare, Unary};
 use super::parallel::{Shared, Work, in_blocks};
 use super::simd::{Isa, per_isa};
 use super::store::{CHUNK, Store, as_computed, as_computed_mut, as_computed_room, zeroed};
-use super::tensor::{dtype, gapless, owned_mut, shape, span, stored};
+use super::tensor::{CpuTensor, dtype, gapless, owned_mut, shape, span, stored};
 use super::walk::{Source, Walk, broadcast};
 use super::{floats, integers};
 use crate::DType;
 
 /// `op` on every element of floats; of integers where it has a meaning there.
-pub(crate) fn unary(op: Unary, x: FlexTensor) -> FlexTensor {
-    fn of_integers<T: integers::Integer + Store<C = T>>(op: Unary, x: FlexTensor) -> FlexTensor {
+pub(crate) fn unary(op: Unary, x: CpuTensor) -> CpuTensor {
+    fn of_integers<T: integers::Integer + Store<C = T>>(op: Unary, x: CpuTensor) -> CpuTensor {
         match integers::unary_kernel::<T>(op) {
             Some(kernel) => map::<T>(&kernel, x),
             None => panic!("{op:?}: not an operation on {} arrays", dtype(&x)),
@@ -34,12 +32,12 @@ pub(crate) fn unary(op: Unary, x: FlexTensor) -> FlexTensor {
 }
 
 /// `op` on two tensors of one dtype, broadcast as in numpy.
-pub(crate) fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+pub(crate) fn binary(op: Binary, a: CpuTensor, b: CpuTensor) -> CpuTensor {
     fn of_integers<T: integers::Integer + Store<C = T>>(
         op: Binary,
-        a: FlexTensor,
-        b: FlexTensor,
-    ) -> FlexTensor {
+        a: CpuTensor,
+        b: CpuTensor,
+    ) -> CpuTensor {
         match integers::binary_kernel::<T>(op) {
             Some(kernel) => zip::<T>(&kernel, a, b),
             None => panic!("{op:?}: not an operation on {} arrays", dtype(&a)),
@@ -55,7 +53,7 @@ pub(crate) fn binary(op: Binary, a: FlexTensor, b: FlexTensor) -> FlexTensor {
 }
 
 /// Which elements of two tensors of one dtype compare so, broadcast as in numpy.
-pub(crate) fn compare(op: Compare, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+pub(crate) fn compare(op: Compare, a: CpuTensor, b: CpuTensor) -> CpuTensor {
     same_dtype(&op, &a, &b);
     floats!(dtype(&a), S => compare_with::<S>(ops::compare_kernel(op), &a, &b), else match dtype(&a) {
         DType::I64 => compare_with::<i64>(ops::compare_kernel(op), &a, &b),
@@ -65,7 +63,7 @@ pub(crate) fn compare(op: Compare, a: FlexTensor, b: FlexTensor) -> FlexTensor {
 }
 
 /// Elements of `a` where `cond` holds, else of `b`; all three broadcast.
-pub(crate) fn select(cond: FlexTensor, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+pub(crate) fn select(cond: CpuTensor, a: CpuTensor, b: CpuTensor) -> CpuTensor {
     same_dtype(&"select", &a, &b);
     assert_eq!(dtype(&cond), DType::Bool, "select: the condition must be bool");
     match dtype(&a).size() {
@@ -115,7 +113,7 @@ pub(crate) enum Logical {
 }
 
 /// `op` on two bool tensors, broadcast as in numpy.
-pub(crate) fn logical(op: Logical, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+pub(crate) fn logical(op: Logical, a: CpuTensor, b: CpuTensor) -> CpuTensor {
     assert!(dtype(&a) == DType::Bool && dtype(&b) == DType::Bool, "{op:?}: takes bool arrays");
     let kernel = match op {
         Logical::And => BinaryKernel::of::<And>(0, Work::Light),
@@ -126,16 +124,16 @@ pub(crate) fn logical(op: Logical, a: FlexTensor, b: FlexTensor) -> FlexTensor {
 }
 
 /// The opposite of each truth value.
-pub(crate) fn logical_not(x: FlexTensor) -> FlexTensor {
+pub(crate) fn logical_not(x: CpuTensor) -> CpuTensor {
     assert_eq!(dtype(&x), DType::Bool, "not: takes a bool array");
     map::<u8>(&UnaryKernel::of::<Not>([0; 2], Work::Light), x)
 }
 
-fn same_dtype(op: &dyn std::fmt::Debug, a: &FlexTensor, b: &FlexTensor) {
+fn same_dtype(op: &dyn std::fmt::Debug, a: &CpuTensor, b: &CpuTensor) {
     assert_eq!(dtype(a), dtype(b), "{op:?}: dtypes differ: {} and {}", dtype(a), dtype(b));
 }
 
-fn common_shape(a: &FlexTensor, b: &FlexTensor) -> Shape {
+fn common_shape(a: &CpuTensor, b: &CpuTensor) -> Shape {
     match broadcast(shape(a), shape(b)) {
         Some(common) => Shape::from(common.as_slice()),
         None => panic!("shapes do not broadcast: {:?} and {:?}", shape(a), shape(b)),
@@ -143,7 +141,7 @@ fn common_shape(a: &FlexTensor, b: &FlexTensor) -> Shape {
 }
 
 /// Applies a kernel to every element.
-pub(crate) fn map<S: Store>(kernel: &UnaryKernel<S::C>, x: FlexTensor) -> FlexTensor {
+pub(crate) fn map<S: Store>(kernel: &UnaryKernel<S::C>, x: CpuTensor) -> CpuTensor {
     let mut x = if gapless(x.layout()) { x } else { contiguous(x) };
     let block = kernel.work.block();
     if let Some(values) = owned_mut::<S>(&mut x) {
@@ -193,11 +191,7 @@ fn map_in_place<S: Store>(kernel: &UnaryKernel<S::C>, x: &mut [S]) {
 }
 
 /// Applies a kernel to pairs of elements.
-pub(crate) fn zip<S: Store>(
-    kernel: &BinaryKernel<S::C>,
-    a: FlexTensor,
-    b: FlexTensor,
-) -> FlexTensor {
+pub(crate) fn zip<S: Store>(kernel: &BinaryKernel<S::C>, a: CpuTensor, b: CpuTensor) -> CpuTensor {
     if S::SAME
         && shape(&a) == shape(&b)
         && ((a.is_contiguous() && b.is_contiguous())
@@ -210,7 +204,7 @@ pub(crate) fn zip<S: Store>(
 
 /// Large tensors whose last axis is not the dense one, copied to row-major order: gathering their elements one by one
 /// would use a cache line for each.
-fn untangled(x: FlexTensor) -> FlexTensor {
+fn untangled(x: CpuTensor) -> CpuTensor {
     let layout = x.layout();
     let inner = layout.strides().iter().zip(layout.shape().iter()).rev().find(|&(_, &n)| n != 1);
     let scattered = inner.is_some_and(|(&s, _)| s.unsigned_abs() > 1);
@@ -220,9 +214,9 @@ fn untangled(x: FlexTensor) -> FlexTensor {
 /// Both tensors fill memory in the same order of axes.
 fn zip_flat<S: Store>(
     kernel: &BinaryKernel<S::C>,
-    mut a: FlexTensor,
-    mut b: FlexTensor,
-) -> FlexTensor {
+    mut a: CpuTensor,
+    mut b: CpuTensor,
+) -> CpuTensor {
     let n = a.layout().num_elements();
     let block = kernel.work.block();
     if let Some(left) = owned_mut::<S>(&mut a) {
@@ -257,13 +251,13 @@ fn zip_flat<S: Store>(
 
 fn zip_broadcast<S: Store>(
     kernel: &BinaryKernel<S::C>,
-    mut a: FlexTensor,
-    mut b: FlexTensor,
-) -> FlexTensor {
+    mut a: CpuTensor,
+    mut b: CpuTensor,
+) -> CpuTensor {
     let common = common_shape(&a, &b);
     let walk = Walk::new(&common, [a.layout(), b.layout()]);
     let block = kernel.work.block() / CHUNK;
-    let fits = |x: &FlexTensor| S::SAME && shape(x) == &common[..] && x.is_contiguous();
+    let fits = |x: &CpuTensor| S::SAME && shape(x) == &common[..] && x.is_contiguous();
     let (fits_a, fits_b) = (fits(&a), fits(&b));
     if fits_a && let Some(left) = owned_mut::<S>(&mut a) {
         let left = Shared::new(as_computed_mut(left));
@@ -313,11 +307,7 @@ fn zip_broadcast<S: Store>(
     unsafe { out.into_tensor(common, dtype(&a)) }
 }
 
-fn compare_with<S: Store>(
-    kernel: CompareKernel<S::C>,
-    a: &FlexTensor,
-    b: &FlexTensor,
-) -> FlexTensor {
+fn compare_with<S: Store>(kernel: CompareKernel<S::C>, a: &CpuTensor, b: &CpuTensor) -> CpuTensor {
     let common = common_shape(a, b);
     let walk = Walk::new(&common, [a.layout(), b.layout()]);
     let mut out = output::<u8>(common.num_elements());
@@ -351,7 +341,7 @@ fn choose_body<I: Isa, T: bytemuck::Pod>(
     }
 }
 
-fn select_with<S: Store<C = S>>(cond: &FlexTensor, a: &FlexTensor, b: &FlexTensor) -> FlexTensor {
+fn select_with<S: Store<C = S>>(cond: &CpuTensor, a: &CpuTensor, b: &CpuTensor) -> CpuTensor {
     let of_two = common_shape(a, b);
     let Some(common) = broadcast(shape(cond), &of_two) else {
         panic!(

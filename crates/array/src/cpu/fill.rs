@@ -2,16 +2,15 @@
 
 use std::mem::MaybeUninit;
 
-use burn_backend::Shape;
-use burn_flex::FlexTensor;
-
 use super::alloc::output;
+use super::layout::Shape;
 use super::parallel::{Shared, Work, in_blocks};
+use super::tensor::CpuTensor;
 use crate::dtype::with_dtype;
 use crate::{DType, Element};
 
 /// A row-major tensor filled with the value of `dtype` nearest to `value`.
-pub(crate) fn full(shape: &[usize], value: f64, dtype: DType) -> FlexTensor {
+pub(crate) fn full(shape: &[usize], value: f64, dtype: DType) -> CpuTensor {
     let value = if dtype == DType::Bool { f64::from(u8::from(value != 0.0)) } else { value };
     with_dtype!(dtype, T => {
         let value: T = Element::from_f64(value);

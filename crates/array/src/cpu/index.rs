@@ -3,12 +3,15 @@
 //! An array is seen as `[outer, n, inner]` around the indexed axis. What is added at one place is added in the order of
 //! the source, however the work is divided, so results do not depend on the number of threads.
 
-use burn_flex::FlexTensor;
+use std::mem::MaybeUninit;
+
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
+use super::alloc::output;
 use super::contiguous;
 use super::scan::Number;
+use super::tensor::CpuTensor;
 use crate::dtype::with_dtype;
 use crate::shape::Dims;
 use crate::storage::{elements, raw_tensor};
@@ -22,8 +25,8 @@ pub(crate) fn lanes(shape: &[usize], axis: usize) -> (usize, usize, usize) {
     (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
 }
 
-fn dtype(t: &FlexTensor) -> DType {
-    DType::from_burn(t.dtype())
+fn dtype(t: &CpuTensor) -> DType {
+    t.dtype()
 }
 
 /// Calls `fill(o, first, rows)` for pieces of `out`, seen as `[outer, n, inner]`: `rows` are those from `first` on in outer
@@ -61,7 +64,7 @@ fn rows_per_block(inner: usize) -> usize {
 }
 
 /// `out[o, j, i] = x[o, index[o, j, i], i]`
-pub(crate) fn gather(x: &FlexTensor, axis: usize, index: &FlexTensor) -> FlexTensor {
+pub(crate) fn gather(x: &CpuTensor, axis: usize, index: &CpuTensor) -> CpuTensor {
     let (x, index) = (contiguous(x.clone()), contiguous(index.clone()));
     let (_, n, inner) = lanes(x.layout().shape(), axis);
     let shape: &[usize] = index.layout().shape();
@@ -91,7 +94,7 @@ pub(crate) fn gather(x: &FlexTensor, axis: usize, index: &FlexTensor) -> FlexTen
 }
 
 /// `out[o, j, i] = x[o, index[j], i]`
-pub(crate) fn index_select(x: &FlexTensor, axis: usize, index: &FlexTensor) -> FlexTensor {
+pub(crate) fn index_select(x: &CpuTensor, axis: usize, index: &CpuTensor) -> CpuTensor {
     let (x, index) = (contiguous(x.clone()), contiguous(index.clone()));
     let (outer, n, inner) = lanes(x.layout().shape(), axis);
     let index = elements::<i64>(&index);
@@ -118,7 +121,7 @@ pub(crate) fn index_select(x: &FlexTensor, axis: usize, index: &FlexTensor) -> F
 }
 
 /// A copy of `base`, or zeros.
-fn start<T: Number>(base: Option<&FlexTensor>, count: usize) -> Vec<T> {
+fn start<T: Number>(base: Option<&CpuTensor>, count: usize) -> Vec<T> {
     base.map_or_else(
         || vec![Zeroable::zeroed(); count],
         |base| elements::<T>(&contiguous(base.clone())).to_vec(),
@@ -135,12 +138,12 @@ fn rows_per_thread(outer: usize, n: usize, m: usize, inner: usize) -> usize {
 
 /// `out[o, index[o, j, i], i] += source[o, j, i]` on a copy of `base`, or on zeros of the given shape.
 pub(crate) fn scatter_add(
-    base: Option<&FlexTensor>,
+    base: Option<&CpuTensor>,
     shape: &[usize],
     axis: usize,
-    index: &FlexTensor,
-    source: &FlexTensor,
-) -> FlexTensor {
+    index: &CpuTensor,
+    source: &CpuTensor,
+) -> CpuTensor {
     let (source, index) = (contiguous(source.clone()), contiguous(index.clone()));
     let (outer, n, inner) = lanes(shape, axis);
     let m = index.layout().shape()[axis];
@@ -164,12 +167,12 @@ pub(crate) fn scatter_add(
 
 /// `out[o, index[j], i] += source[o, j, i]` on a copy of `base`, or on zeros of the given shape.
 pub(crate) fn index_add(
-    base: Option<&FlexTensor>,
+    base: Option<&CpuTensor>,
     shape: &[usize],
     axis: usize,
-    index: &FlexTensor,
-    source: &FlexTensor,
-) -> FlexTensor {
+    index: &CpuTensor,
+    source: &CpuTensor,
+) -> CpuTensor {
     let (source, index) = (contiguous(source.clone()), contiguous(index.clone()));
     let (outer, n, inner) = lanes(shape, axis);
     let index = elements::<i64>(&index);
@@ -194,7 +197,7 @@ pub(crate) fn index_add(
 }
 
 /// Ones at the indexed classes along a new last axis, zeros elsewhere.
-pub(crate) fn one_hot(index: &FlexTensor, classes: usize, dtype: DType) -> FlexTensor {
+pub(crate) fn one_hot(index: &CpuTensor, classes: usize, dtype: DType) -> CpuTensor {
     let index = contiguous(index.clone());
     let mut shape = Dims::from(&index.layout().shape()[..]);
     shape.push(classes);
@@ -211,11 +214,11 @@ pub(crate) fn one_hot(index: &FlexTensor, classes: usize, dtype: DType) -> FlexT
 
 /// `value` in the given shape, with `x` in the block that begins at `corner`.
 pub(crate) fn place_block(
-    x: &FlexTensor,
+    x: &CpuTensor,
     shape: &[usize],
     corner: &[usize],
     value: f64,
-) -> FlexTensor {
+) -> CpuTensor {
     let x = contiguous(x.clone());
     let size: &[usize] = x.layout().shape();
     // Axes behind the last one that grows are copied together.
@@ -225,10 +228,12 @@ pub(crate) fn place_block(
     let mut offset: usize = corner.iter().zip(&strides).map(|(c, s)| c * s).sum();
     let mut counter = Dims::from_elem(0, joint);
     with_dtype!(dtype(&x), T => {
-        let mut out = vec![<T as Element>::from_f64(value); shape.iter().product()];
+        let mut out = output::<T>(shape.iter().product());
+        let room = out.room();
+        room.fill(MaybeUninit::new(<T as Element>::from_f64(value)));
         if run > 0 {
             for row in elements::<T>(&x).chunks_exact(run) {
-                out[offset..offset + run].copy_from_slice(row);
+                room[offset..offset + run].write_copy_of_slice(row);
                 for axis in (0..joint).rev() {
                     counter[axis] += 1;
                     offset += strides[axis];
@@ -240,6 +245,7 @@ pub(crate) fn place_block(
                 }
             }
         }
-        raw_tensor(out, shape, dtype(&x))
+        // SAFETY: filled above.
+        unsafe { out.into_tensor(shape.into(), dtype(&x)) }
     })
 }

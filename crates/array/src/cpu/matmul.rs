@@ -1,9 +1,9 @@
 //! Batched matrix products of strided operands, by the `gemm` crate.
 
-use burn_flex::FlexTensor;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::tensor::{CpuTensor, stored};
 use crate::{Element, shape};
 
 /// Multiply-adds below which a product is not worth a second thread.
@@ -18,9 +18,9 @@ struct Operand<'a, T> {
     batch: shape::Dims,
 }
 
-impl<'a, T: burn_backend::Element + bytemuck::Pod> Operand<'a, T> {
+impl<'a, T: bytemuck::Pod> Operand<'a, T> {
     /// `batch` is the shape of the broadcast leading axes; `batch` strides are stored as two's complement in `Dims`.
-    fn new(t: &'a FlexTensor, batch: &[usize]) -> Self {
+    fn new(t: &'a CpuTensor, batch: &[usize]) -> Self {
         let (s, strides) = (t.layout().shape(), t.layout().strides());
         let rank = s.len();
         let lead = batch.len() + 2 - rank;
@@ -32,7 +32,7 @@ impl<'a, T: burn_backend::Element + bytemuck::Pod> Operand<'a, T> {
             }
         };
         Operand {
-            data: t.storage::<T>(),
+            data: stored::<T>(t),
             offset: t.layout().start_offset() as isize,
             row: strides[rank - 2],
             column: strides[rank - 1],
@@ -52,9 +52,9 @@ impl<'a, T: burn_backend::Element + bytemuck::Pod> Operand<'a, T> {
 }
 
 /// `a @ b` for shapes `[..., m, k]` and `[..., k, n]` that broadcast, in any layout.
-pub(crate) fn matmul<T>(a: &FlexTensor, b: &FlexTensor) -> FlexTensor
+pub(crate) fn matmul<T>(a: &CpuTensor, b: &CpuTensor) -> CpuTensor
 where
-    T: Element<Raw = T> + burn_backend::Element + bytemuck::Pod + Send + Sync,
+    T: Element<Raw = T> + bytemuck::Pod + Send + Sync,
 {
     let (sa, sb) = (a.layout().shape(), b.layout().shape());
     let (ra, rb) = (sa.len(), sb.len());
@@ -115,14 +115,10 @@ where
             .for_each(|(i, chunk)| one(i, chunk.as_mut_ptr().cast(), Parallelism::None));
     }
     // SAFETY: every matrix of the output was written above.
-    unsafe { out.into_tensor(burn_backend::Shape::from(&out_shape[..]), T::DTYPE) }
+    unsafe { out.into_tensor(crate::cpu::Shape::from(&out_shape[..]), T::DTYPE) }
 }
 
-fn matrix_at<T: burn_backend::Element + bytemuck::Pod>(
-    operand: &Operand<'_, T>,
-    i: usize,
-    batch: &[usize],
-) -> *const T {
+fn matrix_at<T: bytemuck::Pod>(operand: &Operand<'_, T>, i: usize, batch: &[usize]) -> *const T {
     // SAFETY: the layout's offsets lie within the buffer.
     unsafe { operand.data.as_ptr().offset(operand.start(i, batch)) }
 }

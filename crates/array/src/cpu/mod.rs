@@ -1,5 +1,5 @@
-//! Kernels of the processor. Values are [`FlexTensor`](burn_flex::FlexTensor)s, read through their layout and written
-//! in place where nothing else refers to them.
+//! Kernels of the processor. Values are [`CpuTensor`]s, read through their layout and written in place where nothing else
+//! refers to them.
 //!
 //! - `simd`: one loop compiled for several instruction sets; `math`: elementary functions for such loops
 //! - `ops`, `integers`: the operations; `loops`: what runs them over slices
@@ -18,6 +18,7 @@ mod elementwise;
 mod fill;
 mod index;
 mod integers;
+mod layout;
 mod loops;
 mod math;
 mod matmul;
@@ -35,13 +36,14 @@ mod tensor;
 mod update;
 mod walk;
 
-pub(crate) use alloc::output;
+pub(crate) use alloc::{Buffer, output};
 pub(crate) use cast::cast;
 pub(crate) use conv::{Geometry, Real, conv, conv_input, conv_weight};
-pub(crate) use copy::contiguous;
+pub(crate) use copy::{contiguous, join};
 pub(crate) use elementwise::{Logical, binary, compare, logical, logical_not, select, unary};
 pub(crate) use fill::full;
 pub(crate) use index::{gather, index_add, index_select, one_hot, place_block, scatter_add};
+pub(crate) use layout::{Layout, Shape};
 pub(crate) use math::Real as Float;
 pub(crate) use matmul::matmul;
 pub(crate) use ops::{Binary, Compare, Unary};
@@ -51,7 +53,7 @@ pub(crate) use resample::{Resampler, resample};
 pub(crate) use rows::{layer_norm_last, softmax_last};
 pub(crate) use scan::{Cumulate, cumulate, linear_scan};
 pub(crate) use sort::order_last;
-pub(crate) use tensor::{row_major, writable};
+pub(crate) use tensor::{CpuTensor, row_major, span, writable};
 pub(crate) use update::{Adam, Momentum, adam_update, momentum_update};
 
 /// Runs `$body` with `$S` bound to the type in memory of a float dtype, else `$other`.

@@ -1,10 +1,10 @@
 //! Maxima over windows, and moving elements by fixed positions.
 
-use burn_backend::Shape;
-use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
+use super::layout::Shape;
 use super::resample::zeros;
+use super::tensor::CpuTensor;
 use super::{Real, output};
 use crate::storage::raw_tensor;
 
@@ -31,7 +31,7 @@ pub(crate) fn max_pool<T: Real>(
     extent: [usize; 3],
     windows: &[Vec<Window>; 3],
     shape: &[usize],
-) -> (FlexTensor, Vec<i32>) {
+) -> (CpuTensor, Vec<i32>) {
     let plane: usize = extent.iter().product();
     let pooled: usize = windows.iter().map(Vec::len).product();
     let count = x.len() / plane * pooled;
@@ -111,7 +111,7 @@ fn largest<T: Real>(x: &[T], extent: [usize; 3], window: [Window; 3]) -> (T, i32
 }
 
 /// `out[a, b, p] = x[a, b, positions[a, p]]`, zero where the position is negative; `x` is `[.., repeat, size]`.
-pub(crate) fn take<T: Real>(x: &[T], positions: &Positions, shape: &[usize]) -> FlexTensor {
+pub(crate) fn take<T: Real>(x: &[T], positions: &Positions, shape: &[usize]) -> CpuTensor {
     let Positions { size, count, .. } = *positions;
     let mut out = output::<T>(x.len() / size * count);
     out.room().par_chunks_exact_mut(count).with_min_len(TASK.div_ceil(count)).enumerate().for_each(
@@ -129,7 +129,7 @@ pub(crate) fn take<T: Real>(x: &[T], positions: &Positions, shape: &[usize]) -> 
 }
 
 /// The transpose of [`take`]: adds each element at its position, in order.
-pub(crate) fn put<T: Real>(y: &[T], positions: &Positions, shape: &[usize]) -> FlexTensor {
+pub(crate) fn put<T: Real>(y: &[T], positions: &Positions, shape: &[usize]) -> CpuTensor {
     let Positions { size, count, .. } = *positions;
     let mut out = output::<T>(y.len() / count * size);
     out.room().par_chunks_exact_mut(size).with_min_len(TASK.div_ceil(size)).enumerate().for_each(

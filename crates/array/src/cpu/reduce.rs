@@ -4,18 +4,16 @@
 
 use std::mem::MaybeUninit;
 
-use burn_backend::Shape;
-use burn_flex::{FlexTensor, Layout};
-
 use super::alloc::output;
 use super::cast::cast;
 use super::copy::contiguous;
 use super::integers::Integer;
+use super::layout::{Layout, Shape};
 use super::math::Real;
 use super::parallel::{Shared, Work, in_blocks};
 use super::simd::{Isa, per_isa};
 use super::store::Store;
-use super::tensor::{dtype, gapless, shape, span};
+use super::tensor::{CpuTensor, dtype, gapless, shape, span};
 use crate::DType;
 
 /// What a reduction makes of many elements.
@@ -43,7 +41,7 @@ const SPAN: usize = 16 * LANES;
 const STREAMS: usize = 4;
 
 /// `op` over `axes` (ascending), which stay with length 1. Integers keep their dtype and wrap around.
-pub(crate) fn reduce(op: Reduce, x: FlexTensor, axes: &[usize]) -> FlexTensor {
+pub(crate) fn reduce(op: Reduce, x: CpuTensor, axes: &[usize]) -> CpuTensor {
     let dtype = dtype(&x);
     match dtype {
         DType::F64 => reduce_floats::<f64>(op, x, axes),
@@ -113,7 +111,7 @@ integer_folds! {
     Min: T::GREATEST, (a, b) a.min(b);
 }
 
-fn reduce_floats<T: Real + Store>(op: Reduce, x: FlexTensor, axes: &[usize]) -> FlexTensor {
+fn reduce_floats<T: Real + Store>(op: Reduce, x: CpuTensor, axes: &[usize]) -> CpuTensor {
     match op {
         Reduce::Sum => fold_axes::<T, Sum>(x, axes),
         Reduce::Prod => fold_axes::<T, Prod>(x, axes),
@@ -122,7 +120,7 @@ fn reduce_floats<T: Real + Store>(op: Reduce, x: FlexTensor, axes: &[usize]) -> 
     }
 }
 
-fn reduce_integers<T: Integer + Store>(op: Reduce, x: FlexTensor, axes: &[usize]) -> FlexTensor {
+fn reduce_integers<T: Integer + Store>(op: Reduce, x: CpuTensor, axes: &[usize]) -> CpuTensor {
     match op {
         Reduce::Sum => fold_axes::<T, Whole<Sum>>(x, axes),
         Reduce::Prod => fold_axes::<T, Whole<Prod>>(x, axes),
@@ -138,7 +136,7 @@ struct Group {
     reduced: bool,
 }
 
-fn fold_axes<T: Store, F: Fold<T>>(x: FlexTensor, axes: &[usize]) -> FlexTensor {
+fn fold_axes<T: Store, F: Fold<T>>(x: CpuTensor, axes: &[usize]) -> CpuTensor {
     // Any gapless order of axes is reduced in the order of memory; the result keeps that order.
     let x = if gapless(x.layout()) { x } else { contiguous(x) };
     let lengths = shape(&x);
@@ -386,7 +384,7 @@ fn fold_run_body<I: Isa, T: Store, F: Fold<T>>(
 
 /// Where the largest (`max`) or smallest element along `axis` stands, as i64; the axis stays with length 1. The first
 /// of equals; NaN beats all numbers.
-pub(crate) fn arg_reduce(max: bool, x: FlexTensor, axis: usize) -> FlexTensor {
+pub(crate) fn arg_reduce(max: bool, x: CpuTensor, axis: usize) -> CpuTensor {
     let lengths = shape(&x);
     assert!(
         lengths[axis] > 0,
@@ -403,7 +401,7 @@ pub(crate) fn arg_reduce(max: bool, x: FlexTensor, axis: usize) -> FlexTensor {
     }
 }
 
-fn arg_along<T: Store<C = T>>(max: bool, x: FlexTensor, axis: usize) -> FlexTensor {
+fn arg_along<T: Store<C = T>>(max: bool, x: CpuTensor, axis: usize) -> CpuTensor {
     let x = contiguous(x);
     let mut result = shape(&x).to_vec();
     let len = std::mem::replace(&mut result[axis], 1);

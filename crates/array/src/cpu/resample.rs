@@ -2,10 +2,10 @@
 
 use std::mem::MaybeUninit;
 
-use burn_backend::Shape;
-use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
+use super::layout::Shape;
+use super::tensor::CpuTensor;
 use super::{Real, output};
 
 /// Elements of work below which a task is not worth its scheduling.
@@ -64,7 +64,7 @@ pub(crate) fn resample<T: Real>(
     inner: usize,
     map: &Resampler,
     shape: &[usize],
-) -> FlexTensor {
+) -> CpuTensor {
     let (from, to) = (map.input * inner, map.output() * inner);
     let mut out = output::<T>(x.len() / from * to);
     let weights: Vec<T> = map.entries.iter().map(|&(_, weight)| T::from_f64(weight)).collect();

@@ -2,23 +2,21 @@
 
 use std::mem::MaybeUninit;
 
-use burn_backend::Shape;
-use burn_flex::FlexTensor;
-
 use super::alloc::output;
 use super::cast::cast;
 use super::copy::contiguous;
+use super::layout::Shape;
 use super::math::Real;
 use super::parallel::{Shared, Work, in_blocks};
 use super::reduce::{Max, Sum, fold_row};
 use super::simd::{Isa, per_isa};
 use super::store::{CHUNK, Store};
-use super::tensor::{dtype, owned_mut, shape, span};
+use super::tensor::{CpuTensor, dtype, owned_mut, shape, span};
 use crate::DType;
 
 /// Softmax over the last axis, exp(x - m) / Σ exp(x - m) with m the largest element; or its logarithm,
 /// x - m - ln Σ exp(x - m).
-pub(crate) fn softmax_last(x: FlexTensor, log: bool) -> FlexTensor {
+pub(crate) fn softmax_last(x: CpuTensor, log: bool) -> CpuTensor {
     let dtype = dtype(&x);
     match dtype {
         DType::F64 => softmax_rows::<f64>(x, log),
@@ -28,7 +26,7 @@ pub(crate) fn softmax_last(x: FlexTensor, log: bool) -> FlexTensor {
     }
 }
 
-fn softmax_rows<T: Real + Store>(x: FlexTensor, log: bool) -> FlexTensor {
+fn softmax_rows<T: Real + Store>(x: CpuTensor, log: bool) -> CpuTensor {
     let len = *shape(&x).last().expect("softmax: needs an axis");
     let mut x = unique::<T>(contiguous(x));
     let Some(values) = owned_mut::<T>(&mut x) else { unreachable!("just made unique") };
@@ -49,7 +47,7 @@ fn softmax_rows<T: Real + Store>(x: FlexTensor, log: bool) -> FlexTensor {
 }
 
 /// A tensor of the same elements that owns its memory: itself if nothing else refers to it.
-fn unique<T: Store>(mut x: FlexTensor) -> FlexTensor {
+fn unique<T: Store>(mut x: CpuTensor) -> CpuTensor {
     if owned_mut::<T>(&mut x).is_some() {
         return x;
     }
@@ -110,7 +108,7 @@ fn log_softmax_body<I: Isa, T: Real>(values: &mut [T], len: usize) {
 
 /// y = (x - mean) rstd over the last axis, with rstd = 1 / sqrt(variance + eps) and the variance of the population.
 /// Returns y, mean and rstd; the last two keep the axis with length 1.
-pub(crate) fn layer_norm_last(x: FlexTensor, eps: f64) -> (FlexTensor, FlexTensor, FlexTensor) {
+pub(crate) fn layer_norm_last(x: CpuTensor, eps: f64) -> (CpuTensor, CpuTensor, CpuTensor) {
     let dtype = dtype(&x);
     match dtype {
         DType::F64 => norm_rows::<f64>(x, eps),
@@ -123,7 +121,7 @@ pub(crate) fn layer_norm_last(x: FlexTensor, eps: f64) -> (FlexTensor, FlexTenso
     }
 }
 
-fn norm_rows<T: Real + Store>(x: FlexTensor, eps: f64) -> (FlexTensor, FlexTensor, FlexTensor) {
+fn norm_rows<T: Real + Store>(x: CpuTensor, eps: f64) -> (CpuTensor, CpuTensor, CpuTensor) {
     let x = contiguous(x);
     let lengths = shape(&x);
     let (&len, leading) = lengths.split_last().expect("layer norm: needs an axis");

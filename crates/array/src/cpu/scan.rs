@@ -3,19 +3,17 @@
 use std::num::Wrapping;
 use std::ops::{Add, Mul};
 
-use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::contiguous;
 use super::index::lanes;
+use super::tensor::CpuTensor;
 use crate::dtype::with_dtype;
 use crate::storage::{elements, raw_tensor};
 use crate::{DType, Element};
 
 /// An element with which kernels compute.
-pub(crate) trait Number:
-    Element<Raw = Self> + burn_backend::Element + bytemuck::Pod + PartialOrd
-{
+pub(crate) trait Number: Element<Raw = Self> + bytemuck::Pod + PartialOrd {
     /// In which long sums and products are accumulated.
     type Wide: Copy + Send + Sync + Add<Output = Self::Wide> + Mul<Output = Self::Wide>;
     fn widen(self) -> Self::Wide;
@@ -71,7 +69,7 @@ fn scan<T: Number>(
     reverse: bool,
     start: T::Wide,
     step: impl Fn(T::Wide, usize) -> T::Wide + Sync,
-) -> FlexTensor {
+) -> CpuTensor {
     let (outer, n, inner) = lanes(shape, axis);
     let mut out: Vec<T> = vec![bytemuck::Zeroable::zeroed(); outer * n * inner];
     let block = n * inner;
@@ -106,9 +104,9 @@ fn scan<T: Number>(
 }
 
 /// Running sum or product along an axis.
-pub(crate) fn cumulate(op: Cumulate, x: &FlexTensor, axis: usize, reverse: bool) -> FlexTensor {
+pub(crate) fn cumulate(op: Cumulate, x: &CpuTensor, axis: usize, reverse: bool) -> CpuTensor {
     let x = contiguous(x.clone());
-    let (dtype, shape) = (DType::from_burn(x.dtype()), x.layout().shape());
+    let (dtype, shape) = (x.dtype(), x.layout().shape());
     with_dtype!(dtype, T => {
         let x = elements::<T>(&x);
         let unit = |v: f64| <T as Element>::from_f64(v).widen();
@@ -121,14 +119,9 @@ pub(crate) fn cumulate(op: Cumulate, x: &FlexTensor, axis: usize, reverse: bool)
 
 /// `h_t = a_t h_(t-1) + b_t` along an axis with `h` zero before the start (behind the end if `reverse`); `a` and `b` have
 /// one shape.
-pub(crate) fn linear_scan(
-    a: &FlexTensor,
-    b: &FlexTensor,
-    axis: usize,
-    reverse: bool,
-) -> FlexTensor {
+pub(crate) fn linear_scan(a: &CpuTensor, b: &CpuTensor, axis: usize, reverse: bool) -> CpuTensor {
     let (a, b) = (contiguous(a.clone()), contiguous(b.clone()));
-    let (dtype, shape) = (DType::from_burn(b.dtype()), b.layout().shape());
+    let (dtype, shape) = (b.dtype(), b.layout().shape());
     with_dtype!(dtype, T => {
         let (a, b) = (elements::<T>(&a), elements::<T>(&b));
         let zero = <T as Element>::from_f64(0.0).widen();

@@ -3,11 +3,11 @@
 //! Elements are mapped to unsigned integers of the same order, with NaN above everything and the two zeros equal, and
 //! packed with their position: an unstable sort of the pairs is then a stable sort of the elements.
 
-use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::contiguous;
 use super::scan::Number;
+use super::tensor::CpuTensor;
 use crate::DType;
 use crate::dtype::with_dtype;
 use crate::shape::Dims;
@@ -101,14 +101,14 @@ fn order_lane<T: Key>(lane: &[T], descending: bool, out: &mut [i64]) {
 }
 
 /// Positions along the last axis of its first `count` elements in sorted order; stable, NaN counts as largest.
-pub(crate) fn order_last(x: &FlexTensor, descending: bool, count: usize) -> FlexTensor {
+pub(crate) fn order_last(x: &CpuTensor, descending: bool, count: usize) -> CpuTensor {
     let x = contiguous(x.clone());
     let mut shape = Dims::from(&x.layout().shape()[..]);
     let last = shape.len() - 1;
     let n = std::mem::replace(&mut shape[last], count);
     let mut out = vec![0i64; shape.iter().product()];
     if !out.is_empty() {
-        with_dtype!(DType::from_burn(x.dtype()), T => {
+        with_dtype!(x.dtype(), T => {
             let lanes = elements::<T>(&x).par_chunks_exact(n).with_min_len((PARALLEL_FROM / n).max(1));
             lanes
                 .zip(out.par_chunks_exact_mut(count))

@@ -9,9 +9,7 @@ use half::{bf16, f16};
 pub(crate) const CHUNK: usize = 1024;
 
 /// An element as it lies in memory.
-pub(crate) trait Store:
-    bytemuck::Pod + burn_backend::Element + PartialOrd + Send + Sync
-{
+pub(crate) trait Store: bytemuck::Pod + PartialOrd + Send + Sync {
     /// What kernels compute with.
     type C: bytemuck::Pod + PartialOrd + Send + Sync;
     /// Whether that is this type itself.

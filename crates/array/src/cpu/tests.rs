@@ -1,23 +1,23 @@
 //! Kernels against naive loops over indices, for every kind of layout, and the same bits for any number of threads.
 
-use burn_backend::Slice;
-use burn_flex::{FlexTensor, Layout};
 use half::{bf16, f16};
 use proptest::prelude::*;
 
+use super::layout::Layout;
+use super::tensor::CpuTensor;
 use super::*;
 use crate::storage::raw_tensor;
 use crate::{DType, Element};
 
 /// A tensor of `values` rounded to `dtype`.
-fn tensor(values: &[f64], shape: &[usize], dtype: DType) -> FlexTensor {
+fn tensor(values: &[f64], shape: &[usize], dtype: DType) -> CpuTensor {
     crate::dtype::with_dtype!(dtype, T => {
         raw_tensor::<T>(values.iter().map(|&v| <T as Element>::from_f64(v)).collect(), shape, dtype)
     })
 }
 
 /// All elements in row-major order, whatever the layout.
-fn values(x: &FlexTensor) -> Vec<f64> {
+fn values(x: &CpuTensor) -> Vec<f64> {
     let shape = x.layout().shape().to_vec();
     let n: usize = shape.iter().product();
     (0..n)
@@ -41,19 +41,19 @@ fn mixed(n: usize) -> Vec<f64> {
 }
 
 /// The same elements in another layout: axes permuted in memory, reversed, a slice of something larger, or shared.
-fn disguise(x: FlexTensor, how: u8) -> FlexTensor {
+fn disguise(x: CpuTensor, how: u8) -> CpuTensor {
     let shape = x.layout().shape().to_vec();
     let rank = shape.len();
     match how % 5 {
         1 if rank > 1 => {
             let axes: Vec<usize> = (0..rank).rev().collect();
             let swapped = x.clone().with_layout(x.layout().permute(&axes));
-            let dense = swapped.to_contiguous();
+            let dense = copy::copied(&swapped);
             let back = dense.layout().permute(&axes);
             dense.with_layout(back)
         }
         2 if rank > 0 => {
-            let flipped = x.clone().with_layout(x.layout().flip(&[rank - 1])).to_contiguous();
+            let flipped = copy::copied(&x.clone().with_layout(x.layout().flip(&[rank - 1])));
             let back = flipped.layout().flip(&[rank - 1]);
             flipped.with_layout(back)
         }
@@ -62,9 +62,9 @@ fn disguise(x: FlexTensor, how: u8) -> FlexTensor {
             let doubled: Vec<usize> = shape.iter().map(|n| 2 * n).collect();
             let mut wide = vec![77.0; doubled.iter().product()];
             let layout = Layout::contiguous(doubled.clone().into());
-            let slices: Vec<Slice> =
-                shape.iter().map(|&n| Slice::new(1, Some(2 * n as isize), 2)).collect();
-            let view = layout.slice(&slices).0;
+            let strides: Vec<isize> = layout.strides().iter().map(|s| 2 * s).collect();
+            let first: isize = layout.strides().iter().sum();
+            let view = Layout::new(Shape::from(&shape[..]), strides, first as usize);
             for (i, v) in values(&x).into_iter().enumerate() {
                 let mut rest = i;
                 let mut at = vec![0; rank];
@@ -80,11 +80,7 @@ fn disguise(x: FlexTensor, how: u8) -> FlexTensor {
     }
 }
 
-fn naive_zip(
-    a: &FlexTensor,
-    b: &FlexTensor,
-    f: impl Fn(f64, f64) -> f64,
-) -> (Vec<usize>, Vec<f64>) {
+fn naive_zip(a: &CpuTensor, b: &CpuTensor, f: impl Fn(f64, f64) -> f64) -> (Vec<usize>, Vec<f64>) {
     let (sa, sb) = (a.layout().shape().to_vec(), b.layout().shape().to_vec());
     let common = walk::broadcast(&sa, &sb).unwrap().to_vec();
     let (va, vb) = (values(a), values(b));
@@ -286,7 +282,7 @@ fn activations_and_their_slopes_agree_with_definitions() {
     let x: Vec<f64> = (-400..=400).map(|i| f64::from(i) * 0.025).collect();
     let t = || tensor(&x, &[x.len()], DType::F64);
     let ones = || tensor(&vec![1.0; x.len()], &[x.len()], DType::F64);
-    let near = |name: &str, got: FlexTensor, f: &dyn Fn(f64) -> f64| {
+    let near = |name: &str, got: CpuTensor, f: &dyn Fn(f64) -> f64| {
         for (&x, got) in x.iter().zip(values(&got)) {
             let close = (got - f(x)).abs() <= 1e-14 * f(x).abs().max(1.0)
                 || (got.is_nan() && f(x).is_nan());

@@ -3,8 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use burn_flex::FlexTensor;
-
+use super::tensor::CpuTensor;
 use super::*;
 use crate::DType;
 use crate::storage::raw_tensor;
@@ -24,7 +23,7 @@ fn median(calls: usize, mut f: impl FnMut()) -> f64 {
     times[15]
 }
 
-fn tensor(n: usize, shape: &[usize]) -> FlexTensor {
+fn tensor(n: usize, shape: &[usize]) -> CpuTensor {
     raw_tensor(
         (0..n).map(|i| (i % 1000) as f32 * 0.004 - 2.0).collect::<Vec<f32>>(),
         shape,

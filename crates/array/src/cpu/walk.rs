@@ -3,9 +3,9 @@
 
 use std::mem::MaybeUninit;
 
-use burn_flex::Layout;
 use smallvec::SmallVec;
 
+use super::layout::Layout;
 use super::store::{CHUNK, Store, as_computed};
 
 type Axes<T> = SmallVec<[T; 6]>;
@@ -163,7 +163,7 @@ impl<const K: usize> Walk<K> {
 
 /// The stride of `layout` along `axis` of a shape of `rank` axes that it broadcasts to.
 fn broadcast_stride(layout: &Layout, rank: usize, axis: usize) -> isize {
-    match (axis + layout.num_dims()).checked_sub(rank) {
+    match (axis + layout.shape().len()).checked_sub(rank) {
         Some(own) if layout.shape()[own] != 1 => layout.strides()[own],
         _ => 0,
     }
@@ -282,9 +282,9 @@ mod tests {
 
     #[test]
     fn even_axes_merge() {
-        let a = Layout::contiguous(burn_backend::Shape::from(vec![2, 3, 4]));
+        let a = Layout::contiguous(crate::cpu::Shape::from(vec![2, 3, 4]));
         assert_eq!(Walk::new(&[2, 3, 4], [&a]).shape.as_slice(), &[24]);
-        let bias = Layout::contiguous(burn_backend::Shape::from(vec![4]));
+        let bias = Layout::contiguous(crate::cpu::Shape::from(vec![4]));
         assert_eq!(Walk::new(&[2, 3, 4], [&a, &bias]).shape.as_slice(), &[6, 4]);
     }
 }

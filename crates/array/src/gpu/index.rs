@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::cpu::CpuTensor;
 use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn_backend::tensor::IndexingUpdateOp;
 use burn_dispatch::{Dispatch, DispatchTensor};
-use burn_flex::FlexTensor;
 
 use super::integers::is_word;
 use super::tensor::Tensor;
@@ -93,7 +93,7 @@ fn add_at(
     axis: usize,
     indices: &Array,
     source: Arc<Tensor>,
-    on_host: fn(Option<&FlexTensor>, &[usize], usize, &FlexTensor, &FlexTensor) -> FlexTensor,
+    on_host: fn(Option<&CpuTensor>, &[usize], usize, &CpuTensor, &CpuTensor) -> CpuTensor,
     on_device: impl FnOnce(DispatchTensor, DispatchTensor, DispatchTensor) -> DispatchTensor,
 ) -> Storage {
     let dtype = base.dtype();

@@ -25,4 +25,4 @@ pub(crate) use index::{gather, index_add, index_select, scatter_add};
 pub(crate) use matmul::matmul;
 pub(crate) use reduce::{cumulate, reduce};
 pub(crate) use tensor::{Tensor, full};
-pub(crate) use views::{cat, expand, flip, permute, reshape, slice, slice_assign};
+pub(crate) use views::{cat, expand, flip, permute, place_block, reshape, slice};

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::cpu::CpuTensor;
 use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn_backend::{BoolStore, Bytes, Scalar, Shape, TensorData, read_sync};
 use burn_dispatch::{Dispatch, DispatchTensor};
-use burn_flex::FlexTensor;
 
 use super::devices;
 use crate::dtype::with_dtype;
 use crate::shape::Dims;
-use crate::storage::{Storage, by_kind, raw_tensor};
+use crate::storage::{Storage, by_kind, elements, raw_tensor};
 use crate::{Array, DType, Device, cpu};
 
 /// The value of an array that belongs to a GPU.
@@ -36,7 +36,7 @@ pub(super) enum Value {
     Device(DispatchTensor),
     /// In host memory: the device has no kernels for the dtype, or there are no elements, for which kernels are not
     /// launched.
-    Host(FlexTensor),
+    Host(CpuTensor),
 }
 
 /// The shape that kernels see: they need at least one axis.
@@ -66,8 +66,8 @@ impl Frame {
 
 impl Tensor {
     /// Copies a value to `device`. Panics if there is no such device.
-    pub fn from_cpu(value: FlexTensor, device: Device) -> Tensor {
-        let dtype = DType::from_burn(value.dtype());
+    pub fn from_cpu(value: CpuTensor, device: Device) -> Tensor {
+        let dtype = value.dtype();
         let frame = Frame { device, dtype, shape: Dims::from(&value.layout().shape()[..]) };
         let handle = devices::handle(device);
         if frame.shape.contains(&0) || !devices::computes(device, dtype) {
@@ -83,7 +83,7 @@ impl Tensor {
     }
 
     /// The value on the processor; waits for the device.
-    pub fn to_cpu(&self) -> FlexTensor {
+    pub fn to_cpu(&self) -> CpuTensor {
         match &self.value {
             Value::Host(t) => t.clone(),
             Value::Device(t) => self.frame.download(t.clone()),
@@ -126,7 +126,7 @@ impl Tensor {
     }
 
     /// The result of an operation that was computed on the host.
-    pub(super) fn hosted(&self, value: FlexTensor) -> Storage {
+    pub(super) fn hosted(&self, value: CpuTensor) -> Storage {
         Storage::Gpu(Tensor::from_cpu(value, self.frame.device).into())
     }
 
@@ -137,25 +137,28 @@ impl Tensor {
 }
 
 /// The elements as the device stores them.
-fn upload_form(value: FlexTensor, frame: &Frame) -> TensorData {
+fn upload_form(value: CpuTensor, frame: &Frame) -> TensorData {
     let shape = kernel_shape(&frame.shape);
-    let (bytes, _, dtype) = cpu::row_major(value).into_data().into_parts();
-    if frame.dtype != DType::Bool {
-        return TensorData::from_bytes(bytes, shape, dtype);
+    let value = cpu::contiguous(value);
+    if frame.dtype == DType::Bool
+        && let BoolStore::U32 = devices::bool_store(frame.device)
+    {
+        let wide: Vec<u32> = elements::<u8>(&value).iter().map(|&b| u32::from(b != 0)).collect();
+        let dtype = burn_backend::DType::Bool(BoolStore::U32);
+        return TensorData::from_bytes(Bytes::from_elems(wide), shape, dtype);
     }
-    match devices::bool_store(frame.device) {
-        BoolStore::U32 => {
-            let wide: Vec<u32> = bytes.iter().map(|&b| u32::from(b != 0)).collect();
-            let dtype = burn_backend::DType::Bool(BoolStore::U32);
-            TensorData::from_bytes(Bytes::from_elems(wide), shape, dtype)
-        }
-        store => TensorData::from_bytes(bytes, shape, burn_backend::DType::Bool(store)),
-    }
+    let dtype = match frame.dtype {
+        DType::Bool => burn_backend::DType::Bool(devices::bool_store(frame.device)),
+        other => other.to_burn(),
+    };
+    with_dtype!(frame.dtype, T => {
+        TensorData::from_bytes(Bytes::from_elems(elements::<T>(&value).to_vec()), shape, dtype)
+    })
 }
 
 impl Frame {
     /// Copies a tensor from the device. Panics if the device failed: then no value of it is left to go on with.
-    fn download(&self, value: DispatchTensor) -> FlexTensor {
+    fn download(&self, value: DispatchTensor) -> CpuTensor {
         let data = match self.dtype {
             DType::Bool => read_sync(Dispatch::bool_into_data(value)),
             d if d.is_int() => read_sync(Dispatch::int_into_data(value)),

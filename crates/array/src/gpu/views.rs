@@ -7,7 +7,7 @@ use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn_backend::{Shape, Slice};
 use burn_dispatch::{Dispatch, DispatchTensor};
 
-use super::tensor::{Tensor, kernel_shape, reshaped};
+use super::tensor::{Tensor, full, kernel_shape, reshaped};
 use crate::ops::signed;
 use crate::shape::Dims;
 use crate::storage::{Storage, by_kind};
@@ -59,21 +59,23 @@ pub(crate) fn slice(x: &Arc<Tensor>, ranges: &[Range<usize>]) -> Storage {
     x.frame.reshaped(&shape).on_device(value)
 }
 
-/// `into` with `x` in the block of the given ranges.
-pub(crate) fn slice_assign(into: Arc<Tensor>, ranges: &[Range<usize>], x: Arc<Tensor>) -> Storage {
-    if into.is_on_host() || x.is_on_host() || ranges.is_empty() {
+/// Zeros of `shape` with `x` in the block of the given ranges.
+pub(crate) fn place_block(x: Arc<Tensor>, shape: &[usize], ranges: &[Range<usize>]) -> Storage {
+    let zeros = full(shape, 0.0, x.dtype(), x.device());
+    let Storage::Gpu(zeros) = zeros else { unreachable!("made on the device of `x`") };
+    if zeros.is_on_host() || x.is_on_host() || ranges.is_empty() {
         let corner: Dims = ranges.iter().map(|r| r.start).collect();
-        return into.hosted(cpu::place_block(&x.to_cpu(), into.shape(), &corner, 0.0));
+        return zeros.hosted(cpu::place_block(&x.to_cpu(), shape, &corner, 0.0));
     }
-    let (frame, dtype) = (into.frame.clone(), into.dtype());
-    let (into, x, slices) =
-        (Tensor::into_device(into), Tensor::into_device(x), burn_slices(ranges));
+    let (frame, dtype) = (zeros.frame.clone(), x.dtype());
+    let (zeros, x, slices) =
+        (Tensor::into_device(zeros), Tensor::into_device(x), burn_slices(ranges));
     frame.on_device(by_kind!(
         Dispatch,
         dtype,
         float_slice_assign,
         int_slice_assign,
-        bool_slice_assign(into, &slices, x)
+        bool_slice_assign(zeros, &slices, x)
     ))
 }
 

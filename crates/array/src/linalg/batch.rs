@@ -1,6 +1,6 @@
 //! Running a kernel on each matrix of a batch.
 
-use burn_flex::FlexTensor;
+use crate::cpu::CpuTensor;
 use faer::{Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
@@ -11,7 +11,7 @@ use crate::{Array, DType, Element};
 
 /// Numbers that factorizations run in.
 pub(crate) trait Real:
-    faer::traits::RealField + Element<Raw = Self> + burn_backend::Element + bytemuck::Pod
+    faer::traits::RealField + Element<Raw = Self> + bytemuck::Pod
 {
     /// Distance from one to the next number.
     const EPSILON: Self;
@@ -50,7 +50,7 @@ pub(crate) struct Batch<T> {
     pub lead: Dims,
     pub rows: usize,
     pub columns: usize,
-    tensor: FlexTensor,
+    tensor: CpuTensor,
     element: std::marker::PhantomData<T>,
 }
 

@@ -204,7 +204,7 @@ fn rows_per_task(n: usize) -> usize {
 }
 
 /// The array with `axis` moved last, on the host and row-major, and its shape then.
-fn rows_of<T: Real>(x: &Array, axis: usize) -> (burn_flex::FlexTensor, Vec<usize>) {
+fn rows_of<T: Real>(x: &Array, axis: usize) -> (crate::cpu::CpuTensor, Vec<usize>) {
     let moved = x.swap_axes(axis as isize, -1);
     (moved.to_cpu(), moved.shape().to_vec())
 }

@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use burn_flex::FlexTensor;
+use crate::cpu::CpuTensor;
 
 use crate::ops::signed;
 use crate::shape::{self, Dims};
@@ -72,8 +72,8 @@ impl Array {
     }
 }
 
-fn multiply(a: &FlexTensor, b: &FlexTensor) -> FlexTensor {
-    match DType::from_burn(a.dtype()) {
+fn multiply(a: &CpuTensor, b: &CpuTensor) -> CpuTensor {
+    match a.dtype() {
         DType::F32 => cpu::matmul::<f32>(a, b),
         DType::F64 => cpu::matmul::<f64>(a, b),
         dtype => {

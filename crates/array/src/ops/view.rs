@@ -2,15 +2,11 @@
 
 use std::ops::Range;
 
-use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
-use burn_backend::{Shape, Slice};
-use burn_flex::Flex;
-
-use crate::Array;
 use crate::ops::signed;
 use crate::shape::{self, Dims};
-use crate::storage::{Storage, by_kind};
+use crate::storage::Storage;
 use crate::tape::{derive_joint, tracked};
+use crate::{Array, cpu};
 
 impl Array {
     /// The same elements in row-major order with another shape; one size may be -1, to be inferred.
@@ -21,7 +17,7 @@ impl Array {
             return self.clone();
         }
         let storage = match self.storage() {
-            Storage::Cpu(t) => Storage::Cpu(reshape_cpu(t, &target)),
+            Storage::Cpu(t) => Storage::Cpu(t.reshape(&target)),
             #[cfg(feature = "gpu")]
             Storage::Gpu(t) => crate::gpu::reshape(t, &target),
         };
@@ -83,13 +79,7 @@ impl Array {
         let full: Dims = std::iter::repeat_n(1, lead).chain(self.shape().iter().copied()).collect();
         let aligned = if lead == 0 { self.clone() } else { self.reshape(&signed(&full)) };
         let storage = match aligned.storage() {
-            Storage::Cpu(t) => Storage::Cpu(by_kind!(
-                Flex,
-                self.dtype(),
-                float_expand,
-                int_expand,
-                bool_expand(t.clone(), Shape::from(shape))
-            )),
+            Storage::Cpu(t) => Storage::Cpu(t.clone().with_layout(t.layout().expand(shape))),
             #[cfg(feature = "gpu")]
             Storage::Gpu(t) => crate::gpu::expand(t, shape),
         };
@@ -170,15 +160,13 @@ impl Array {
 
     /// Zeros of `shape` with this array in the block `ranges`: the transpose of [`slice`](Self::slice).
     pub(crate) fn place_in(&self, shape: &[usize], ranges: &[Range<usize>]) -> Array {
-        let zeros = self.device().with(|| Array::zeros(shape, self.dtype())).into_parts().0;
-        let storage = match (zeros, self.storage().clone()) {
-            (Storage::Cpu(zeros), Storage::Cpu(x)) => {
-                Storage::Cpu(Flex::float_slice_assign(zeros, &burn_slices(ranges), x))
+        let storage = match self.storage() {
+            Storage::Cpu(x) => {
+                let corner: Dims = ranges.iter().map(|range| range.start).collect();
+                Storage::Cpu(cpu::place_block(x, shape, &corner, 0.0))
             }
             #[cfg(feature = "gpu")]
-            (Storage::Gpu(zeros), Storage::Gpu(x)) => crate::gpu::slice_assign(zeros, ranges, x),
-            #[cfg(feature = "gpu")]
-            _ => unreachable!("the zeros were made where this array is"),
+            Storage::Gpu(x) => crate::gpu::place_block(x.clone(), shape, ranges),
         };
         let ranges = ranges.to_vec();
         Array::untracked(storage).derive(self, move |ct, _| ct.slice(&ranges))
@@ -207,7 +195,7 @@ impl Array {
             return first.clone();
         }
         let storages = arrays.iter().map(|a| a.storage().clone()).collect();
-        let value = Array::untracked(cat_storages(storages, first.dtype(), at));
+        let value = Array::untracked(cat_storages(storages, at));
         if tracked(arrays) == 0 {
             return value;
         }
@@ -236,13 +224,7 @@ impl Array {
     pub fn flip(&self, axes: &[isize]) -> Array {
         let resolved: Dims = axes.iter().map(|&a| shape::axis("flip", a, self.shape())).collect();
         let storage = match self.storage() {
-            Storage::Cpu(t) => Storage::Cpu(by_kind!(
-                Flex,
-                self.dtype(),
-                float_flip,
-                int_flip,
-                bool_flip(t.clone(), &resolved)
-            )),
+            Storage::Cpu(t) => Storage::Cpu(t.clone().with_layout(t.layout().flip(&resolved))),
             #[cfg(feature = "gpu")]
             Storage::Gpu(t) => crate::gpu::flip(t, &resolved),
         };
@@ -251,24 +233,12 @@ impl Array {
     }
 }
 
-fn burn_slices(ranges: &[Range<usize>]) -> Vec<Slice> {
-    ranges.iter().map(|r| Slice::new(r.start as isize, Some(r.end as isize), 1)).collect()
-}
-
-/// Relabels a contiguous buffer or a compatible view; copies otherwise.
-fn reshape_cpu(t: &burn_flex::FlexTensor, shape: &[usize]) -> burn_flex::FlexTensor {
-    match t.layout().reshape(Shape::from(shape)) {
-        Some(layout) => t.clone().with_layout(layout),
-        None => crate::cpu::contiguous(t.clone()).reshape(Shape::from(shape)),
-    }
-}
-
-fn cat_storages(storages: Vec<Storage>, dtype: crate::DType, axis: usize) -> Storage {
+fn cat_storages(storages: Vec<Storage>, axis: usize) -> Storage {
     #[cfg(feature = "gpu")]
     if storages.iter().any(|s| matches!(s, Storage::Gpu(_))) {
         return crate::gpu::cat(storages, axis);
     }
-    let tensors = storages
+    let tensors: Vec<_> = storages
         .into_iter()
         .map(|s| match s {
             Storage::Cpu(t) => t,
@@ -276,5 +246,5 @@ fn cat_storages(storages: Vec<Storage>, dtype: crate::DType, axis: usize) -> Sto
             Storage::Gpu(_) => unreachable!("handled above"),
         })
         .collect();
-    Storage::Cpu(by_kind!(Flex, dtype, float_cat, int_cat, bool_cat(tensors, axis)))
+    Storage::Cpu(cpu::join(&tensors, axis))
 }

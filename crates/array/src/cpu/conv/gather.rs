@@ -1,13 +1,11 @@
 //! Weighted sums of shifted planes: `target[row, p] = sum_k weight[row, k] planes[offset[k] + p]`.
 
-use burn_backend::Shape;
-use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::real::{Shared, pieces};
 use super::{Planes, Real};
-use crate::cpu::output;
+use crate::cpu::{CpuTensor, Shape, output};
 
 /// Room behind the planes, since tiles are read whole, and for a tile of results: the widest tile is 8 vectors of 64 bytes.
 const SLACK: usize = 128;
@@ -161,7 +159,7 @@ pub(super) fn run<T: Real>(
     groups: usize,
     channels: usize,
     shape: &[usize],
-) -> FlexTensor {
+) -> CpuTensor {
     let first = &passes[0];
     let (rows, plane) = (first.target.rows, first.plane());
     let image = channels * planes.extent.iter().product::<usize>();

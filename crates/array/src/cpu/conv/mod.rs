@@ -12,8 +12,7 @@ mod weight;
 
 pub(crate) use real::Real;
 
-use burn_flex::FlexTensor;
-
+use super::tensor::CpuTensor;
 use crate::shape::Dims;
 use crate::storage::raw_tensor;
 use gather::Pass;
@@ -174,7 +173,7 @@ impl Planes {
 
 /// `y[n, o] = sum_c x[n, c] * w[o, c]` (cross-correlation), row-major operands of the shapes in
 /// [`Geometry::shapes`]; the result has the form `shape`.
-pub(crate) fn conv<T: Real>(x: &[T], w: &[T], geometry: &Geometry, shape: &[usize]) -> FlexTensor {
+pub(crate) fn conv<T: Real>(x: &[T], w: &[T], geometry: &Geometry, shape: &[usize]) -> CpuTensor {
     let planes = geometry.input_planes();
     let pass = Pass::new(
         &planes,
@@ -201,7 +200,7 @@ pub(crate) fn conv_input<T: Real>(
     w: &[T],
     geometry: &Geometry,
     shape: &[usize],
-) -> FlexTensor {
+) -> CpuTensor {
     let axes: [Vec<AxisPhase>; 3] = std::array::from_fn(|axis| axis_phases(geometry, axis));
     let margin: [isize; 3] =
         std::array::from_fn(|i| axes[i].iter().map(AxisPhase::margin).max().unwrap_or(0).max(0));
@@ -304,6 +303,6 @@ pub(crate) fn conv_weight<T: Real>(
     y: &[T],
     geometry: &Geometry,
     shape: &[usize],
-) -> FlexTensor {
+) -> CpuTensor {
     raw_tensor(weight::run(x, y, geometry), shape, T::DTYPE)
 }

@@ -7,7 +7,6 @@ use crate::Element;
 /// f32 or f64 with its vector operations.
 pub(crate) trait Real:
     Element<Raw = Self>
-    + burn_backend::Element
     + bytemuck::Pod
     + PartialOrd
     + std::ops::AddAssign
