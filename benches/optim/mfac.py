@@ -8,15 +8,14 @@
                         Cholesky
     read                a plain sum over as much memory as one pass reads
 
-The first two solve the small system by one Cholesky factor, which is the fastest way that PyTorch has. With `--compare LISSE_BINARY` it runs all
-cases beside Lisse by turns and prints a table.
+The first two solve the small system by one Cholesky factor, which is the fastest way that PyTorch has.
 """
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from side_by_side import by_turns, output, peak_mib, time_case  # noqa: E402
+from side_by_side import peak_mib, time_case  # noqa: E402
 
 WINDOW, LEAVES, LEAF = 32, 8, 125_000
 RATE, DAMPING = 1e-3, 1e-4
@@ -82,29 +81,7 @@ def work(torch, case):
     return step
 
 
-def compare(binary, repetitions):
-    """Lisse beside PyTorch; bandwidth is that of the two passes over the window."""
-    gigabytes = 2 * WINDOW * LEAVES * LEAF * 4 / 1e9
-    print(f"{'case':<20} {'threads':>7} {'Lisse':>11} {'PyTorch':>11} {'ratio':>6} {'GB/s':>6}")
-    for threads in ("1", "2"):
-        reads = None
-        for case in ("read", "mfac_precondition", "mfac_step"):
-            theirs = [sys.executable, __file__, case, repetitions, threads]
-            ours, peer = by_turns([binary, case, repetitions], theirs, threads)
-            a, b = ours["seconds"], peer["seconds"]
-            passes = a * 2 if case == "read" else a
-            rate = gigabytes / passes
-            reads = reads or rate
-            share = "" if case == "read" else f"  {rate / reads:.0%} of a plain read"
-            print(f"{case:<20} {threads:>7} {a * 1e3:>8.3f} ms {b * 1e3:>8.3f} ms {a / b:>6.2f} {rate:>6.2f}{share}", flush=True)
-        authors = output([sys.executable, __file__, "authors_step", repetitions, threads], OMP_NUM_THREADS=threads)
-        print(f"{'authors_step':<20} {threads:>7} {'':>11} {authors['seconds'] * 1e3:>8.3f} ms")
-
-
 def main():
-    if sys.argv[1] == "--compare":
-        compare(sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "31")
-        return
     case, repetitions, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     import torch
 

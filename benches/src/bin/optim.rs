@@ -2,8 +2,9 @@
 //! seconds and peak memory. `benches/optim/run` calls it beside the same case in Python.
 
 use lisse::nn::losses::cross_entropy;
+use lisse::optim::coordinate_clipping::{CoordinateClip, Wanted, rank};
 use lisse::optim::{Adam, LossOracle, Optimizer, Sam, Sgd};
-use lisse::{Array, DType, Stream};
+use lisse::{Array, DType, Stream, Tree};
 use lisse_benches::{Ready, median};
 
 /// Five million parameters in twenty leaves.
@@ -41,6 +42,19 @@ fn mlp_step(repetitions: usize, optimizer: impl Optimizer<Vec<Array>>) -> f64 {
     })
 }
 
+/// One pass over five million numbers, their norm; their magnitude of rank a tenth; and that with the clipping.
+fn clipping(case: &str, repetitions: usize) -> f64 {
+    let gradient = five_million(Stream::new(0));
+    let (wanted, clip) = (Wanted { fraction: 0.1, nonzero: false }, CoordinateClip::new(0.1));
+    median(repetitions, || {
+        std::hint::black_box(match case {
+            "clip_pass_5m" => gradient.norm(),
+            "clip_rank_5m" => rank(&gradient, wanted).map_or(f64::NAN, |found| found.threshold),
+            _ => clip.apply(&gradient).bound,
+        });
+    })
+}
+
 fn time(case: &str, repetitions: usize) -> Option<f64> {
     Some(match case {
         "sgd_5m" => step(repetitions, Sgd::new(1e-3)),
@@ -49,6 +63,7 @@ fn time(case: &str, repetitions: usize) -> Option<f64> {
         "adamw_5m" => step(repetitions, Adam::decoupled(1e-3, 0.01)),
         "mlp_momentum_step" => mlp_step(repetitions, Sgd::new(1e-3).momentum(0.9)),
         "mlp_sam_step" => mlp_step(repetitions, Sam::new(0.05, Sgd::new(1e-3).momentum(0.9))),
+        "clip_pass_5m" | "clip_rank_5m" | "clip_5m" => clipping(case, repetitions),
         _ => return None,
     })
 }

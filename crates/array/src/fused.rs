@@ -56,6 +56,15 @@ pub fn momentum(arrays: [Array; 2], g: &Array, options: &MomentumUpdate) -> [Arr
     }
 }
 
+/// `x -= rate (g + decay x)`. Overwrites `x` if nothing else holds its buffer.
+pub fn descend(x: Array, g: &Array, rate: f64, decay: f64) -> Array {
+    match in_one_pass(std::slice::from_ref(&x), g) {
+        Some(DType::F32) => descend_of::<f32>(x, g, rate, decay),
+        Some(DType::F64) => descend_of::<f64>(x, g, rate, decay),
+        _ => descend_composed(&x, g, rate, decay),
+    }
+}
+
 /// The dtype of arrays that all lie on the processor.
 fn in_one_pass(arrays: &[Array], g: &Array) -> Option<DType> {
     arrays.iter().chain([g]).all(|a| a.device() == Device::Cpu).then(|| g.dtype())
@@ -112,6 +121,13 @@ fn momentum_of<T: cpu::Float>(arrays: [Array; 2], g: &Array, o: &MomentumUpdate)
     [x, m].map(Array::from_cpu)
 }
 
+fn descend_of<T: cpu::Float>(x: Array, g: &Array, rate: f64, decay: f64) -> Array {
+    let [mut x] = tensors([x]);
+    let g = g.to_cpu();
+    cpu::gradient_update(cpu::writable::<T>(&mut x), elements::<T>(&g), T::of(-rate), T::of(decay));
+    Array::from_cpu(x)
+}
+
 /// The same in single operations: the reference, and what runs off the processor.
 fn adam_composed([x, m, v]: [Array; 3], g: &Array, o: &AdamUpdate) -> [Array; 3] {
     let g = g.add_scaled(o.decay, &x);
@@ -129,6 +145,10 @@ fn momentum_composed([x, m]: [Array; 2], g: &Array, o: &MomentumUpdate) -> [Arra
     let m = g.add_scaled(o.momentum, &m);
     let direction = if o.nesterov { g.add_scaled(o.momentum, &m) } else { m.clone() };
     [x.add_scaled(-o.rate, &direction), m]
+}
+
+fn descend_composed(x: &Array, g: &Array, rate: f64, decay: f64) -> Array {
+    x.add_scaled(-rate, &g.add_scaled(decay, x))
 }
 
 #[cfg(test)]
@@ -177,6 +197,17 @@ mod tests {
             let many = momentum_composed(start, &gradient(dtype), &options);
             for (a, b) in one.iter().zip(&many) {
                 assert!((a - b).abs().max_all().item() < tolerance);
+            }
+        }
+    }
+
+    #[test]
+    fn descent_in_one_pass_is_the_composed_update() {
+        for (dtype, _) in DTYPES {
+            let (x, g) = (draw("x", dtype), gradient(dtype));
+            for decay in [0.0, 0.01] {
+                let one = descend(x.clone(), &g, 0.1, decay);
+                assert_eq!(one.to_f64_vec(), descend_composed(&x, &g, 0.1, decay).to_f64_vec());
             }
         }
     }

@@ -42,15 +42,17 @@ impl<O> Sam<O> {
     pub(crate) fn worst_of<P: Tree>(&self, oracle: &mut dyn Oracle<P>, x: &P) -> Worst<P> {
         let (value, gradient) = oracle.value_and_grad(x);
         let norm = gradient.norm();
-        let (worst, gradient) =
-            oracle.value_and_grad(&x.axpy(1.0, &self.perturbation(x, &gradient)));
+        let perturbed = if self.adaptive {
+            x.axpy(1.0, &self.perturbation(x, &gradient))
+        } else {
+            displaced(x, gradient, self.rho / (norm + FLOOR))
+        };
+        let (worst, gradient) = oracle.value_and_grad(&perturbed);
         Worst { value, gradient, norm, sharpness: worst - value }
     }
 
     /// The perturbation for gradient `g` at `x`; buffers stay untouched.
     pub fn perturbation<P: Tree>(&self, x: &P, g: &P) -> P {
-        // Tiny floor: at a stationary point the direction is undefined and the perturbation zero.
-        const FLOOR: f64 = 1e-12;
         if !self.adaptive {
             return g.scale(self.rho / (g.norm() + FLOOR));
         }
@@ -64,6 +66,15 @@ impl<O> Sam<O> {
             if x.dtype().is_float() { (x.abs() + self.eta) * s * factor } else { s.clone() }
         })
     }
+}
+
+/// Tiny: at a stationary point the direction is undefined and the perturbation zero.
+const FLOOR: f64 = 1e-12;
+
+/// `x + factor g` in the buffers of `g`.
+fn displaced<P: Tree>(x: &P, mut g: P, factor: f64) -> P {
+    let leaves = x.leaves().into_iter().zip(g.take_leaves()).zip(x.trainable());
+    x.with_leaves(leaves.map(|((x, g), trained)| if trained { x + g * factor } else { x.clone() }))
 }
 
 /// What SAM finds around a point.

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use lisse_array::fused::{MomentumUpdate, momentum};
+use lisse_array::fused::{MomentumUpdate, descend, momentum};
 use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,7 @@ impl Sgd {
         leaf: &LeafSettings,
     ) -> (Array, Option<Array>) {
         let Some(m) = m else {
-            return (x.add_scaled(-leaf.learning_rate, &leaf.penalised(&x, g)), None);
+            return (descend(x, g, leaf.learning_rate, leaf.weight_decay), None);
         };
         let options = MomentumUpdate {
             rate: leaf.learning_rate,

@@ -54,7 +54,7 @@ pub(crate) use rows::{layer_norm_last, softmax_last};
 pub(crate) use scan::{Cumulate, cumulate, linear_scan};
 pub(crate) use sort::order_last;
 pub(crate) use tensor::{CpuTensor, row_major, span, writable};
-pub(crate) use update::{Adam, Momentum, adam_update, momentum_update};
+pub(crate) use update::{Adam, Momentum, adam_update, gradient_update, momentum_update};
 
 /// Runs `$body` with `$S` bound to the type in memory of a float dtype, else `$other`.
 macro_rules! floats {

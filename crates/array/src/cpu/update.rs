@@ -66,6 +66,30 @@ pub(crate) fn momentum_update<T: Real>(p: &mut [T], u: &mut [T], g: &[T], option
     });
 }
 
+/// p ← p + step (g + λ p): gradient descent without velocity, its step below zero.
+pub(crate) fn gradient_update<T: Real>(p: &mut [T], g: &[T], step: T, decay: T) {
+    assert!(p.len() == g.len(), "gradient descent: lengths differ");
+    let n = g.len();
+    let p = Shared::new(p);
+    in_blocks(n, Work::Light.block(), |range| {
+        // SAFETY: blocks do not overlap.
+        let p = unsafe { p.part(range.clone()) };
+        descend(p, &g[range], step, decay);
+    });
+}
+
+per_isa! {
+    fn descend<T: Real>(p: &mut [T], g: &[T], step: T, decay: T) = descend_body
+}
+
+#[inline(always)]
+fn descend_body<I: Isa, T: Real>(p: &mut [T], g: &[T], step: T, decay: T) {
+    for (p, &g) in p.iter_mut().zip(g) {
+        let g = decay.fma::<I>(*p, g);
+        *p = step.fma::<I>(g, *p);
+    }
+}
+
 per_isa! {
     fn adam<T: Real>(p: &mut [T], m: &mut [T], v: &mut [T], g: &[T], o: Adam<T>) = adam_body
 }
