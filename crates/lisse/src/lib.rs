@@ -54,6 +54,8 @@ mod book {
     struct AdaptiveBatches;
     #[doc = include_str!("../../../docs/src/methods/mfac.md")]
     struct InverseFisher;
+    #[doc = include_str!("../../../docs/src/methods/compositional-nce.md")]
+    struct UnnormalizedModels;
 }
 
 #[cfg(test)]

@@ -157,6 +157,14 @@ pub enum Rule {
     Mfac(crate::mfac::MfacConfig),
     /// [`GradientNormalized`](crate::gradient_normalized::GradientNormalized)
     Gns(crate::gradient_normalized::GnsConfig),
+    /// [`GradientAverage`](crate::energy::GradientAverage)
+    GradientAverage {
+        learning_rate: f64,
+        #[serde(default = "newest_share")]
+        beta: f64,
+        #[serde(default)]
+        weight_decay: f64,
+    },
 }
 
 fn beta1() -> f64 {
@@ -179,6 +187,9 @@ fn initial_norm() -> f64 {
 }
 fn lion_beta2() -> f64 {
     0.99
+}
+fn newest_share() -> f64 {
+    0.1
 }
 fn yes() -> bool {
     true
@@ -258,6 +269,22 @@ impl OptimizerConfig {
         self.validate()
     }
 
+    /// Checks that a training of `steps` steps is long enough: a window that fills, an average with a member.
+    ///
+    /// # Errors
+    /// The key below the optimizer's table, and what is wrong.
+    pub fn fits(&self, steps: u64) -> Result<(), String> {
+        if let Rule::Mfac(mfac) = &self.optimizer {
+            mfac.fits(steps).map_err(|problem| format!("optimizer.{problem}"))?;
+        }
+        if self.average.as_ref().is_some_and(|average| !average.has_snapshot_within(steps)) {
+            return Err(format!(
+                "average.start: no step joins the average within the {steps} of this training"
+            ));
+        }
+        Ok(())
+    }
+
     /// Checks every number.
     ///
     /// # Errors
@@ -317,6 +344,9 @@ impl OptimizerConfig {
                 if !fraction(momentum) {
                     return fail("optimizer.momentum", "a number from 0 to below 1");
                 }
+            }
+            Rule::GradientAverage { beta, .. } if !(beta > 0.0 && beta <= 1.0) => {
+                return fail("optimizer.beta", "a number above 0, at most 1");
             }
             Rule::AdagradNorm { initial, .. } if !positive(initial) => {
                 return fail("optimizer.initial", "a number above 0");
@@ -387,7 +417,8 @@ impl Rule {
             Rule::Mfac(ref mfac) => mfac.learning_rate,
             // Its steps have the length of its own search.
             Rule::Gns(_) => 1.0,
-            Rule::Sgd { learning_rate, .. }
+            Rule::GradientAverage { learning_rate, .. }
+            | Rule::Sgd { learning_rate, .. }
             | Rule::Adam { learning_rate, .. }
             | Rule::Adamw { learning_rate, .. }
             | Rule::Rmsprop { learning_rate, .. }
@@ -406,7 +437,8 @@ impl Rule {
             Rule::ScheduleFree(ref free) => free.weight_decay,
             Rule::Mfac(ref mfac) => mfac.weight_decay,
             Rule::Gns(ref gns) => gns.weight_decay,
-            Rule::Sgd { weight_decay, .. }
+            Rule::GradientAverage { weight_decay, .. }
+            | Rule::Sgd { weight_decay, .. }
             | Rule::Adam { weight_decay, .. }
             | Rule::Adamw { weight_decay, .. }
             | Rule::Rmsprop { weight_decay, .. }
@@ -429,6 +461,14 @@ impl Rule {
             Rule::Sso(ref sso) => Box::new(sso.build(learning_rate, groups)),
             Rule::Mfac(ref mfac) => Box::new(mfac.build(learning_rate, groups)),
             Rule::Gns(ref gns) => Box::new(gns.build()),
+            Rule::GradientAverage { beta, weight_decay, .. } => {
+                Box::new(crate::energy::GradientAverage {
+                    learning_rate,
+                    beta,
+                    weight_decay,
+                    groups,
+                })
+            }
             Rule::Sgd { momentum, nesterov, weight_decay, .. } => {
                 Box::new(Sgd { learning_rate, momentum, nesterov, weight_decay, groups })
             }

@@ -3,7 +3,8 @@
 //! - training: [`Optimizer`] ([`Sgd`], [`Adam`], [`RmsProp`], [`AdaGrad`], [`AdaGradNorm`]), wrapped by [`Sam`] or [`Clipped`],
 //!   fed by an [`Oracle`] that gives loss, gradient and curvature at any point; [`Schedule`]s and parameter [`Groups`]
 //! - beyond first order: [`smoothing`] (noise, penalties, averages), [`gradient_normalized`] (Newton regularized by the gradient), [`mfac`] (inverse Fisher
-//!   products), [`coordinate_clipping`], [`target_surrogate`]s, [`adaptive_batch`] sizes, [`mirror`] descent and its schedules; [`unlearning`]
+//!   products), [`coordinate_clipping`], [`target_surrogate`]s, [`adaptive_batch`] sizes, [`mirror`] descent and its schedules; [`unlearning`];
+//!   [`energy`] models without a known integral
 //! - deterministic problems: [`minimize()`] with [`GradientDescent`], [`Lbfgs`] or [`NewtonCg`]
 //! - looking at solutions: [`spectrum`] (Hessian eigenvalues), [`landscape`] (slices of the loss surface)
 //! - [`config`]: optimizers as recipes name them; [`recipes`]: the recipe kinds of this crate
@@ -16,6 +17,7 @@ pub mod adaptive_batch;
 mod clip;
 pub mod config;
 pub mod coordinate_clipping;
+pub mod energy;
 mod flat;
 pub mod gradient_normalized;
 mod groups;

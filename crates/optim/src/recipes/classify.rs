@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Groups;
 use crate::adaptive_batch::{Question, Spread};
-use crate::config::{OptimizerConfig, Rule};
+use crate::config::OptimizerConfig;
 use crate::coordinate_clipping::{DirectionalConfig, Known, Observed, Observer};
 use crate::landscape;
 use crate::optimizer::{Composite, Optimizer, Oracle, State};
@@ -308,15 +308,7 @@ impl Training {
             .shuffled(&stream);
         let (train, test) = (train.to_device(setup.device), test.to_device(setup.device));
         let steps = config.training.epochs * batches.per_epoch() as u64;
-        if let Rule::Mfac(mfac) = &config.method.optimizer {
-            mfac.fits(steps)
-                .map_err(|problem| Error::message(format!("method.optimizer.{problem}")))?;
-        }
-        if config.method.average.as_ref().is_some_and(|a| !a.has_snapshot_within(steps)) {
-            return Err(Error::message(format!(
-                "method.average.start: no step joins the average within the {steps} of this training"
-            )));
-        }
+        config.method.fits(steps).map_err(|problem| Error::message(format!("method.{problem}")))?;
         let optimizer = config.method.build(steps);
         let chooses = optimizer.batch_size(&State::new()).is_some();
         let growing = chooses.then(|| GrowingBatches::new(train.len(), &stream));

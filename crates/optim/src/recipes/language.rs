@@ -290,6 +290,10 @@ impl Training {
             text.spread_windows(config.training.evaluation_windows, config.model.context)
                 .map_err(|problem| Error::message(format!("model.context: {problem}")))
         };
+        config
+            .method
+            .fits(config.training.steps)
+            .map_err(|problem| Error::message(format!("method.{problem}")))?;
         Ok(Training {
             measured: [measured(&train)?, measured(&test)?],
             optimizer: Arc::from(config.method.build(config.training.steps)),

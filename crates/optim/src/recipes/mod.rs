@@ -3,6 +3,7 @@
 mod batch_regression;
 mod classify;
 mod clipping;
+mod energy;
 mod language;
 mod newton;
 mod prune;
@@ -18,6 +19,7 @@ use lisse_run::{Method, RecipeEntry, Registry};
 
 pub use batch_regression::BatchRegression;
 pub use classify::Classify;
+pub use energy::EnergyModels;
 pub use language::Language;
 pub use newton::NewtonRace;
 pub use prune::Prune;
@@ -33,6 +35,7 @@ pub fn register(registry: &mut Registry) {
     registry.add_kind(Classify);
     registry.add_kind(Race);
     registry.add_kind(BatchRegression);
+    registry.add_kind(EnergyModels);
     registry.add_kind(Language);
     registry.add_kind(NewtonRace);
     registry.add_kind(Prune);
@@ -45,6 +48,7 @@ pub fn register(registry: &mut Registry) {
         .into_iter()
         .chain(batch_regression::BATCH_RECIPES)
         .chain(clipping::CLIPPING_RECIPES)
+        .chain(energy::ENERGY_RECIPES)
         .chain(newton::NEWTON_RECIPES)
         .chain(prune::MFAC_RECIPES)
         .chain(surrogate::SURROGATE_RECIPES)
@@ -56,6 +60,7 @@ pub fn register(registry: &mut Registry) {
     let methods = METHODS.into_iter().chain([
         batch_regression::BATCH_METHOD,
         clipping::CLIPPING_METHOD,
+        energy::ENERGY_METHOD,
         newton::NEWTON_METHOD,
         prune::MFAC_METHOD,
         stochastic_convex::LAST_ITERATE_METHOD,

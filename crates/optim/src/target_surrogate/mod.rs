@@ -182,7 +182,7 @@ impl Sso {
         let mut targets = Counted::new(batch.targets);
 
         let at = linearise(&model, &x);
-        let step = state.step;
+        let step = state.schedule_step();
         state.step += 1;
         let asked = self.ask(&at.outputs, step, state, &mut targets, batch.examples);
         let learning_rate = self.learning_rate.at(step);

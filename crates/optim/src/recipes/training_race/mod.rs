@@ -198,9 +198,13 @@ impl Racer {
         let tasks =
             TaskName::ALL.into_iter().map(|n| Task::new(n, seed)).collect::<Result<Vec<_>, _>>()?;
         // Schedules end with the evaluations: a step takes at least one.
-        let build =
-            |n: TaskName| config.optimizer(n).build(config.budget(n).evaluations.ceil() as u64);
-        let optimizers = TaskName::ALL.into_iter().map(build).collect();
+        let build = |n: TaskName| {
+            let (rule, steps) = (config.optimizer(n), config.budget(n).evaluations.ceil() as u64);
+            rule.fits(steps)
+                .map_err(|problem| Error::message(format!("{}.{problem}", n.name())))?;
+            Ok(rule.build(steps))
+        };
+        let optimizers = TaskName::ALL.into_iter().map(build).collect::<Result<_, Error>>()?;
         Ok(Racer { config, tasks, optimizers })
     }
 
@@ -350,6 +354,9 @@ impl Composite<Learner> for Counted {
     }
 }
 
+/// Curves that a picture can tell apart.
+const CURVES: usize = 8;
+
 fn conclude(arms: &[String], finals: &Finals<'_>, watch: &mut Watch) -> Result<(), Error> {
     for (index, task) in TaskName::ALL.into_iter().enumerate() {
         let outcome = |arm: &str| finals.state::<Racer>(arm).and_then(|s| s.results.get(index));
@@ -359,21 +366,39 @@ fn conclude(arms: &[String], finals: &Finals<'_>, watch: &mut Watch) -> Result<(
             Picture::lines(format!("Equal evaluations: {title}"), Axis::new("evaluations"), loss());
         let mut by_seconds =
             Picture::lines(format!("Equal seconds: {title}"), Axis::new("seconds"), loss());
-        for arm in arms {
+        for arm in ranked(arms, task, finals).into_iter().take(CURVES) {
             let Some(outcome) = outcome(arm) else { continue };
             let path = || outcome.path.iter().filter(|p| p.2.is_finite());
-            by_evaluations = by_evaluations.series(arm.as_str(), path().map(|p| (p.0, p.2)));
-            by_seconds = by_seconds.series(arm.as_str(), path().map(|p| (p.1, p.2)));
+            by_evaluations = by_evaluations.series(arm, path().map(|p| (p.0, p.2)));
+            by_seconds = by_seconds.series(arm, path().map(|p| (p.1, p.2)));
         }
+        let caption =
+            "The optimizers with the smallest losses after equal evaluations; the table has all.";
+        let (by_evaluations, by_seconds) =
+            (by_evaluations.caption(caption), by_seconds.caption(caption));
         watch.picture(&format!("{}-evaluations", task.name()), by_evaluations)?;
         watch.picture(&format!("{}-seconds", task.name()), by_seconds)?;
-        watch.table(task.name(), table(task, arms, finals))?;
     }
-    Ok(())
+    watch.table("results", table(arms, finals))
 }
 
-fn table(task: TaskName, arms: &[String], finals: &Finals<'_>) -> Table {
+/// A figure of an arm on a task; NaN if it has none.
+fn figure(arm: &str, name: &str, task: TaskName, finals: &Finals<'_>) -> f64 {
+    finals.figure(&format!("{arm}.{}.{name}", task.name())).unwrap_or(f64::NAN)
+}
+
+/// The optimizers, smallest loss first, those without a loss last.
+fn ranked<'a>(arms: &'a [String], task: TaskName, finals: &Finals<'_>) -> Vec<&'a str> {
+    let mut ranked: Vec<&str> = arms.iter().map(String::as_str).collect();
+    let loss = |arm| figure(arm, "loss", task, finals).abs();
+    ranked.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
+    ranked
+}
+
+/// One row for each optimizer on each task, the smallest loss first.
+fn table(arms: &[String], finals: &Finals<'_>) -> Table {
     let columns = [
+        "task",
         "optimizer",
         "loss",
         "accuracy",
@@ -384,13 +409,13 @@ fn table(task: TaskName, arms: &[String], finals: &Finals<'_>) -> Table {
         "loss, equal seconds",
         "accuracy, equal seconds",
     ];
-    let mut table = Table::new(format!("Results: {}", task.title()), columns);
-    for arm in arms {
-        let figure = |f: &str| {
-            Entry::from(finals.figure(&format!("{arm}.{}.{f}", task.name())).unwrap_or(f64::NAN))
-        };
-        let cells = FIGURES.map(figure);
-        table = table.row(std::iter::once(Entry::from(arm.as_str())).chain(cells));
+    let mut table = Table::new("Results", columns);
+    for task in TaskName::ALL {
+        for arm in ranked(arms, task, finals) {
+            let numbers = FIGURES.map(|name| Entry::from(figure(arm, name, task, finals)));
+            table =
+                table.row([Entry::from(task.title()), Entry::from(arm)].into_iter().chain(numbers));
+        }
     }
     table.caption(
         "Loss on the training data, accuracy on held-out data; memory is the optimizer's state in units of the parameters. A gradient \
