@@ -53,16 +53,18 @@ impl Adafactor {
         let decay = 1.0 - (t as f64).powf(-self.decay_power);
         let square = squared.square() + self.epsilon;
         let mix = |old: &Array, new: &Array| (old * decay).add_scaled(1.0 - decay, new);
-        let (rows, columns, moment) = if is_factored(x) {
+        let (rows, columns, root) = if is_factored(x) {
             let rows = mix(rows, &square.mean_keep(&[-1]));
             let columns = mix(columns, &square.mean_keep(&[-2]));
-            let moment = (&rows / rows.mean_keep(&[-2])) * &columns;
-            (rows, columns, moment)
+            // Roots before the product: of a row and a column without gradients it would be 0 in f32.
+            let root = (&rows / rows.mean_keep(&[-2])).sqrt() * columns.sqrt();
+            (rows, columns, root)
         } else {
             let whole = mix(rows, &square);
-            (whole.clone(), columns.clone(), whole)
+            let root = whole.sqrt();
+            (whole, columns.clone(), root)
         };
-        let u = g / moment.sqrt();
+        let u = g / root;
         let size = rms(x).max(self.smallest) * leaf.learning_rate.min((t as f64).powf(-0.5));
         let step = size / (rms(&u) / self.bound).max(1.0);
         [x.add_scaled(-step, &u), rows, columns]
@@ -125,6 +127,8 @@ impl<P: Tree> Optimizer<P> for Adafactor {
 
 #[cfg(test)]
 mod tests {
+    use lisse_array::DType;
+
     use super::*;
     use crate::LossOracle;
 
@@ -172,5 +176,14 @@ mod tests {
             assert!((d - 0.01 * sign).abs() < 1e-15, "{d}");
         }
         assert_eq!(state.trees["columns"].len(), 0);
+    }
+
+    #[test]
+    fn rows_and_columns_without_gradients_stay() {
+        let x = Array::ones(&[2, 2], DType::F32);
+        let g = Array::from_slice(&[0.0f32, 0.0, 0.0, 3.0], &[2, 2]);
+        let change = step(&x, &g).0.to_vec::<f32>();
+        assert_eq!(change[..3], [0.0; 3]);
+        assert!(change[3].is_finite() && change[3] != 0.0);
     }
 }
