@@ -8,7 +8,7 @@ use super::objective::{Seen, Terms};
 use super::{
     Batch, ContrastiveDivergence, Density, Energy, Form, Langevin, Noise, Objective, Parameters,
 };
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 use crate::{Optimizer, Oracle, State, StepInfo};
 
 /// How an unnormalized model is learned.
@@ -75,7 +75,6 @@ impl Estimator {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         self.objective
             .validate()
             .map_err(|wrong| OutOfRange { key: format!("objective.{}", wrong.key), ..wrong })?;
@@ -231,17 +230,14 @@ impl EnergyOracle<'_> {
     fn read(&mut self, seen: &Seen) -> f64 {
         let loss = seen.loss.item();
         if self.first.is_none() {
-            let tracker = match (self.terms.objective, &seen.log_ratio) {
-                (Objective::Meco(meco), Some(log_ratio)) => {
-                    meco.update(&self.terms.tracker, log_mean_exp(log_ratio))
-                }
-                _ => self.terms.tracker,
+            let (tracker, clipped) = match (self.terms.objective, &seen.log_ratio) {
+                (Objective::Meco(meco), Some(log_ratio)) => (
+                    meco.update(&self.terms.tracker, log_mean_exp(log_ratio)),
+                    meco.clipped(log_ratio),
+                ),
+                _ => (self.terms.tracker, None),
             };
             let ess = seen.log_ratio.as_ref().map(effective_share);
-            let clipped = match (self.terms.objective, &seen.log_ratio) {
-                (Objective::Meco(meco), Some(log_ratio)) => meco.clipped(log_ratio),
-                _ => None,
-            };
             self.first = Some(Reading { loss, tracker, ess, clipped });
         }
         loss

@@ -3,7 +3,7 @@
 use lisse_array::{Array, DType};
 use serde::{Deserialize, Serialize};
 
-use crate::config::OutOfRange;
+use crate::config::{OutOfRange, fail};
 
 /// Maximum likelihood of unnormalized models by compositional optimization (MECO; Jiang et al., ICML 2023).
 ///
@@ -43,7 +43,6 @@ impl Meco {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         if !(self.gamma > 0.0 && self.gamma <= 1.0) {
             return fail("gamma", "a number above 0, at most 1");
         }

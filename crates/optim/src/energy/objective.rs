@@ -1,11 +1,11 @@
 //! What is minimized: the likelihood by MECO, and the baselines.
 
-use lisse_array::{Array, grad};
+use lisse_array::Array;
 use serde::{Deserialize, Serialize};
 
 use super::meco::{Meco, Tracker, log_mean_exp};
-use super::{Energy, Form, Noise, Parameters};
-use crate::config::OutOfRange;
+use super::{Density, Energy, Form, Noise, Parameters, score};
+use crate::config::{OutOfRange, fail};
 
 /// An objective for unnormalized models, by name in recipes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,7 +63,6 @@ impl Objective {
     /// # Errors
     /// The first value out of range.
     pub fn validate(&self) -> Result<(), OutOfRange> {
-        let fail = |key: &str, expected| Err(OutOfRange { key: key.to_string(), expected });
         let positive = |v: f64| v > 0.0 && v.is_finite();
         match self {
             Objective::Meco(meco) => meco.validate(),
@@ -241,14 +240,8 @@ impl Terms<'_> {
 
     fn score_matching<M: Energy>(&self, deviation: f64, model: &M) -> (Array, Seen) {
         let moved = &self.batch.other;
-        let log_p0 = |y: &Array| {
-            let energy = model.energy(y);
-            match self.form {
-                Form::Free => -energy.sum_all(),
-                Form::Residual => (self.noise.log_density(y) - energy).sum_all(),
-            }
-        };
-        let score = grad(log_p0)(moved);
+        let density = Density { energy: model, form: self.form, noise: self.noise };
+        let score = score(&density, moved);
         let target = (moved - &self.batch.data) / (deviation * deviation);
         let n = moved.shape()[0] as isize;
         plain((score + target).square().reshape(&[n, -1]).sum(&[1]).mean_all() * 0.5)

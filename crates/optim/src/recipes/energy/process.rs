@@ -43,6 +43,10 @@ const LAST: usize = 500;
 
 impl Training {
     pub fn new(config: &Config, setup: &Setup) -> Result<Training, Error> {
+        config
+            .method
+            .fits(config.training.steps)
+            .map_err(|problem| Error::message(format!("method.{problem}")))?;
         let training = Training {
             config: config.clone(),
             task: Rc::new(Task::new(config, setup)?),
