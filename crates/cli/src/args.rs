@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::transport::TransportArgs;
+
 /// Smooth optimization: methods, recipes and runs on derivatives of any order.
 #[derive(Parser)]
 #[command(
@@ -100,6 +102,8 @@ pub enum Command {
         /// A method's slug, a recipe's name or file, or a run's folder
         name: String,
     },
+    /// An optimal transport plan between masses from files
+    Transport(Box<TransportArgs>),
     /// What this build and this machine can do
     Doctor {
         /// Print JSON

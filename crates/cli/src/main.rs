@@ -9,6 +9,7 @@ mod launch;
 mod list;
 mod output;
 mod system;
+mod transport;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Compare { runs, html, json } => inspect::compare(&runs, html.as_deref(), json)?,
         Command::Report { run } => inspect::report(&run)?,
         Command::Export { run, format, out } => inspect::export(&run, format, out.as_deref())?,
+        Command::Transport(args) => return transport::transport(&args),
         Command::Doctor { json } => system::doctor(json)?,
         Command::Completions { shell } => system::completions(shell)?,
     }

@@ -1,7 +1,8 @@
 //! Smooth optimization on derivatives of any order.
 //!
 //! One crate re-exports the whole: [`array`](mod@array) (arrays, trees, transformations), [`nn`] (layers, losses, models, weight files),
-//! [`data`] (data sets, batches), [`optim`] (training optimizers, minimizers), [`run`] (recipes, the loop, reports). The
+//! [`data`] (data sets, batches), [`optim`] (training optimizers, minimizers),
+//! [`solve`] (derivatives of solutions, solvers, bilevel problems, transport, online learning, several objectives), [`fem`] (finite elements), [`run`] (recipes, the loop, reports). The
 //! [`registry`] holds every method and recipe; the command `lisse` runs them.
 //!
 //! ```
@@ -14,9 +15,11 @@
 
 pub use lisse_array as array;
 pub use lisse_data as data;
+pub use lisse_fem as fem;
 pub use lisse_nn as nn;
 pub use lisse_optim as optim;
 pub use lisse_run as run;
+pub use lisse_solve as solve;
 
 pub use lisse_array::{
     Array, DType, Device, Stream, Tree, checkpoint, custom_vjp, grad, hessian, hvp, jacobian, jvp,
@@ -28,6 +31,7 @@ pub use lisse_optim::minimize;
 pub fn registry() -> run::Registry {
     let mut registry = run::Registry::new();
     optim::recipes::register(&mut registry);
+    solve::register(&mut registry);
     registry
 }
 
@@ -56,6 +60,24 @@ mod book {
     struct InverseFisher;
     #[doc = include_str!("../../../docs/src/methods/compositional-nce.md")]
     struct UnnormalizedModels;
+    #[doc = include_str!("../../../docs/src/methods/implicit-differentiation.md")]
+    struct ImplicitDifferentiation;
+    #[doc = include_str!("../../../docs/src/methods/solvers.md")]
+    struct Solvers;
+    #[doc = include_str!("../../../docs/src/methods/sparse-ot.md")]
+    struct SparseTransport;
+    #[doc = include_str!("../../../docs/src/methods/penalty-bilevel.md")]
+    struct PenaltyBilevel;
+    #[doc = include_str!("../../../docs/src/methods/lv-hba.md")]
+    struct LvHba;
+    #[doc = include_str!("../../../docs/src/methods/bo-rep.md")]
+    struct BoRep;
+    #[doc = include_str!("../../../docs/src/methods/optimistic-omd.md")]
+    struct OptimisticMirrorDescent;
+    #[doc = include_str!("../../../docs/src/methods/multiobjective-nonsmooth-pde.md")]
+    struct SeveralObjectives;
+    #[doc = include_str!("../../../docs/src/methods/finite-elements.md")]
+    struct FiniteElements;
 }
 
 #[cfg(test)]

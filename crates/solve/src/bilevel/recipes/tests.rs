@@ -1,0 +1,84 @@
+use lisse_run::recipe::Overrides;
+use lisse_run::{
+    Interrupt, Observer, Registry, Request, Session, Source, StepView, Stop, Summary, launch,
+    resume,
+};
+
+use super::register;
+
+fn registry() -> Registry {
+    let mut registry = Registry::new();
+    register(&mut registry);
+    registry
+}
+
+#[test]
+fn recipes_fit_their_kind() {
+    registry().check().unwrap();
+}
+
+/// A run that is cut off and resumed gives the figures of one that was not.
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let overrides = Overrides {
+        quick: true,
+        set: ["steps=12", "evaluations=3", "claims=[]"].map(String::from).to_vec(),
+        ..Overrides::default()
+    };
+    let request = |name: &str| Request {
+        source: Source::Builtin("penalty-digits".into()),
+        out: Some(folder.path().join(name)),
+        overrides: overrides.clone(),
+    };
+    let whole = launch(&registry(), &request("whole"), Session::quiet()).unwrap().summary;
+    let interrupt = Interrupt::manual();
+    let session = Session {
+        observer: Box::new(CutOff { interrupt: interrupt.clone(), left: 5 }),
+        interrupt,
+        ..Session::quiet()
+    };
+    let cut = launch(&registry(), &request("cut"), session).unwrap().summary;
+    assert_eq!(cut.stop, Stop::Interrupted);
+    let resumed =
+        resume(&registry(), &folder.path().join("cut"), Session::quiet()).unwrap().summary;
+    let timeless = |summary: &Summary| -> Vec<(String, u64)> {
+        let kept = summary.figures.iter().filter(|f| !f.0.ends_with("seconds"));
+        kept.map(|(name, value)| (name.clone(), value.0.to_bits())).collect()
+    };
+    assert_eq!(timeless(&resumed), timeless(&whole));
+    assert!(!timeless(&whole).is_empty());
+}
+
+/// Asks to stop after some steps.
+struct CutOff {
+    interrupt: Interrupt,
+    left: u32,
+}
+
+impl Observer for CutOff {
+    fn step(&mut self, _: StepView<'_>) {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.interrupt.request();
+        }
+    }
+}
+
+#[test]
+fn recipes_out_of_range_name_the_key() {
+    let message = |set: &str| {
+        let overrides = Overrides { set: vec![set.to_owned()], ..Overrides::default() };
+        let request =
+            Request { source: Source::Builtin("penalty-digits".into()), out: None, overrides };
+        launch(&registry(), &request, Session::quiet()).unwrap_err().to_string()
+    };
+    let text = message("arms.penalty.method.mix=2.0");
+    assert!(text.contains("method.mix") && text.contains("at most 1"), "{text}");
+    let text = message("problem.flipped=1.5");
+    assert!(text.contains("problem.flipped") && text.contains("from 0 to below 1"), "{text}");
+    let text = message("problem.train=5000");
+    assert!(text.contains("leave some of the 1797 examples"), "{text}");
+    let text = message("seeds=0");
+    assert!(text.contains("at least 1"), "{text}");
+}
