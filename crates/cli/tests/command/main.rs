@@ -8,3 +8,4 @@ mod run;
 mod support;
 #[cfg(unix)]
 mod terminal;
+mod transport;
