@@ -13,7 +13,7 @@
 //! | `- sum ln p` | [`log_barrier`] | [`slices::log_barrier`] |
 //! | `sum h(p)`, Huber's function | [`huber`] | |
 //! | sum of singular values | [`nuclear`] | |
-//! | 0 on a convex set | its [projection](crate::projection) | |
+//! | 0 on a convex set | its [projection] | |
 //! | `g*`, the convex conjugate | [`conjugate`] | |
 //!
 //! `weight` is step times strength and broadcasts with `x`; it is a differentiable argument. A solver takes an operator as a closure of the
