@@ -399,7 +399,7 @@ mod tests {
             rate: 0.1,
             momentum: 0.9,
             decay: 0.01,
-            nesterov: i % 2 == 0,
+            nesterov: i.is_multiple_of(2),
         };
         let descent_options = |i: usize| DescentUpdate { rate: 0.1 * i as f64, decay: 0.3 };
         let threads =

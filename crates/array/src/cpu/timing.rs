@@ -186,7 +186,7 @@ fn table(threads: usize) {
     report(
         "adam, 270k",
         median(10, || {
-            adam_update(vec![Leaf { state: [&mut p, &mut m, &mut v], gradient: &g, options: o }])
+            adam_update(vec![Leaf { state: [&mut p, &mut m, &mut v], gradient: &g, options: o }]);
         }),
     );
 }

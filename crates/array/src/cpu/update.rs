@@ -35,7 +35,7 @@ fn in_parts<T: Real, const N: usize, O: Copy + Send + Sync>(
     body: impl Fn([&mut [T]; N], &[T], O) + Sync,
 ) {
     let lengths: Vec<usize> = leaves.iter().map(|leaf| leaf.gradient.len()).collect();
-    let leaves: Vec<([Shared<'_, T>; N], &[T], O)> = leaves
+    let leaves: Vec<_> = leaves
         .into_iter()
         .map(|leaf| {
             let fits = leaf.state.iter().all(|part| part.len() == leaf.gradient.len());

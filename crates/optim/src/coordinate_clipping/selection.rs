@@ -131,6 +131,8 @@ fn count_nonzero(leaves: &[Array]) -> usize {
 }
 
 /// The largest magnitude first.
+// By reference, as what sorts calls it.
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn descending(a: &f64, b: &f64) -> Ordering {
     b.total_cmp(a)
 }
