@@ -1,10 +1,10 @@
 //! Adam and AdamW.
 
-use lisse_array::fused::{AdamUpdate, adam};
+use lisse_array::fused::{AdamUpdate, adam, adam_of_all};
 use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
-use crate::groups::LeafSettings;
+use crate::groups::{LeafSettings, in_order};
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 use crate::{Groups, Schedule};
 
@@ -62,16 +62,30 @@ impl<P: Tree> Optimizer<P> for Adam {
         let mut square = state.trees.remove("square").expect("made by init");
         // Taken out, so that the update can write into their buffers.
         let (x, m, v) = (params.take_leaves(), mean.take_leaves(), square.take_leaves());
-        let mut updated: [Vec<Array>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-        let squared = unbounded.as_ref().map(Tree::leaves);
-        for (i, ((((x, m), v), g), s)) in
-            x.into_iter().zip(m).zip(v).zip(gradient.leaves()).zip(&settings).enumerate()
+        let (mut moved, mut kept) = (Vec::new(), Vec::new());
+        for ((((x, m), v), g), s) in
+            x.into_iter().zip(m).zip(v).zip(gradient.leaves()).zip(&settings)
         {
-            let new = match &squared {
-                _ if !s.trained => [x, m, v],
-                None => adam([x, m, v], g, &self.update(state.step, s)),
-                Some(squared) => apart([x, m, v], g, squared[i], &self.update(state.step, s)),
-            };
+            if s.trained {
+                moved.push(([x, m, v], g, self.update(state.step, s)));
+            } else {
+                kept.push([x, m, v]);
+            }
+        }
+        let moved = match &unbounded {
+            None => adam_of_all(moved),
+            Some(squared) => {
+                let squared =
+                    squared.leaves().into_iter().zip(&settings).filter(|(_, s)| s.trained);
+                moved
+                    .into_iter()
+                    .zip(squared)
+                    .map(|((x, g, o), (s, _))| apart(x, g, s, &o))
+                    .collect()
+            }
+        };
+        let mut updated: [Vec<Array>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+        for new in in_order(&settings, moved, kept) {
             for (list, array) in updated.iter_mut().zip(new) {
                 list.push(array);
             }

@@ -47,6 +47,16 @@ impl LeafSettings {
     }
 }
 
+/// What trained and other leaves have become, in the order of all leaves.
+pub(crate) fn in_order<T>(
+    settings: &[LeafSettings],
+    trained: Vec<T>,
+    others: Vec<T>,
+) -> impl Iterator<Item = T> {
+    let (mut trained, mut others) = (trained.into_iter(), others.into_iter());
+    settings.iter().map_while(move |leaf| if leaf.trained { trained.next() } else { others.next() })
+}
+
 impl Groups {
     /// Settings of every leaf, in order.
     pub(crate) fn settings<P: Tree>(

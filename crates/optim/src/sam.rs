@@ -1,5 +1,6 @@
 //! Sharpness-aware minimization.
 
+use lisse_array::fused::displaced_of_all;
 use lisse_array::{Array, Tree};
 use serde::{Deserialize, Serialize};
 
@@ -73,8 +74,12 @@ const FLOOR: f64 = 1e-12;
 
 /// `x + factor g` in the buffers of `g`.
 fn displaced<P: Tree>(x: &P, mut g: P, factor: f64) -> P {
-    let leaves = x.leaves().into_iter().zip(g.take_leaves()).zip(x.trainable());
-    x.with_leaves(leaves.map(|((x, g), trained)| if trained { x + g * factor } else { x.clone() }))
+    let trainable = x.trainable();
+    let leaves = x.leaves().into_iter().zip(g.take_leaves()).zip(&trainable);
+    let moved = leaves.filter(|(_, trained)| **trained).map(|((x, g), _)| ([g], x, factor));
+    let mut moved = displaced_of_all(moved.collect()).into_iter().flatten();
+    let at = |(x, trained): (&Array, bool)| if trained { moved.next() } else { Some(x.clone()) };
+    x.with_leaves(x.leaves().into_iter().zip(trainable).filter_map(at))
 }
 
 /// What SAM finds around a point.

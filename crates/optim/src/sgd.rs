@@ -1,10 +1,10 @@
 //! Stochastic gradient descent.
 
-use lisse_array::fused::{MomentumUpdate, descend, momentum};
-use lisse_array::{Array, Tree};
+use lisse_array::Tree;
+use lisse_array::fused::{DescentUpdate, MomentumUpdate, descend_of_all, momentum_of_all};
 use serde::{Deserialize, Serialize};
 
-use crate::groups::LeafSettings;
+use crate::groups::in_order;
 use crate::optimizer::{Optimizer, Oracle, State, StepInfo};
 use crate::{Groups, Schedule};
 
@@ -56,44 +56,34 @@ impl<P: Tree> Optimizer<P> for Sgd {
         let (loss, gradient) = oracle.value_and_grad(params);
         let rate = self.learning_rate.at(state.schedule_step());
         let settings = self.groups.settings(params, rate, self.weight_decay);
-        let mut momentum = state.trees.remove("momentum");
         // Taken out, so that the update can write into their buffers.
         let x = params.take_leaves();
-        let mut m = momentum.as_mut().map(Tree::take_leaves).unwrap_or_default().into_iter();
-        let mut new_params = Vec::with_capacity(x.len());
-        let mut new_momentum = Vec::with_capacity(m.len());
-        for ((x, g), s) in x.into_iter().zip(gradient.leaves()).zip(&settings) {
-            let (x, m) = if s.trained { self.update(x, g, m.next(), s) } else { (x, m.next()) };
-            new_params.push(x);
-            new_momentum.extend(m);
+        let leaves = gradient.leaves().into_iter().zip(&settings);
+        if let Some(mut momentum) = state.trees.remove("momentum") {
+            let (mut moved, mut kept) = (Vec::new(), Vec::new());
+            for ((x, m), (g, s)) in x.into_iter().zip(momentum.take_leaves()).zip(leaves) {
+                let options = MomentumUpdate {
+                    rate: s.learning_rate,
+                    momentum: self.momentum,
+                    decay: s.weight_decay,
+                    nesterov: self.nesterov,
+                };
+                if s.trained { moved.push(([x, m], g, options)) } else { kept.push([x, m]) }
+            }
+            let updated = in_order(&settings, momentum_of_all(moved), kept);
+            let (x, m): (Vec<_>, Vec<_>) = updated.map(|[x, m]| (x, m)).unzip();
+            state.trees.insert("momentum".into(), momentum.with_leaves(m));
+            *params = params.with_leaves(x);
+        } else {
+            let (mut moved, mut kept) = (Vec::new(), Vec::new());
+            for (x, (g, s)) in x.into_iter().zip(leaves) {
+                let options = DescentUpdate { rate: s.learning_rate, decay: s.weight_decay };
+                if s.trained { moved.push(([x], g, options)) } else { kept.push([x]) }
+            }
+            *params =
+                params.with_leaves(in_order(&settings, descend_of_all(moved), kept).flatten());
         }
-        if let Some(m) = &momentum {
-            state.trees.insert("momentum".into(), m.with_leaves(new_momentum));
-        }
-        *params = params.with_leaves(new_params);
         state.step += 1;
         StepInfo { loss, learning_rate: rate, metrics: Vec::new() }
-    }
-}
-
-impl Sgd {
-    fn update(
-        &self,
-        x: Array,
-        g: &Array,
-        m: Option<Array>,
-        leaf: &LeafSettings,
-    ) -> (Array, Option<Array>) {
-        let Some(m) = m else {
-            return (descend(x, g, leaf.learning_rate, leaf.weight_decay), None);
-        };
-        let options = MomentumUpdate {
-            rate: leaf.learning_rate,
-            momentum: self.momentum,
-            decay: leaf.weight_decay,
-            nesterov: self.nesterov,
-        };
-        let [x, m] = momentum([x, m], g, &options);
-        (x, Some(m))
     }
 }

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use super::alloc::output;
 use super::layout::Shape;
-use super::parallel::{Shared, Work, in_blocks};
+use super::parallel::{Shared, Work, in_blocks, in_blocks_of};
 use super::store::{CHUNK, Store};
 use super::tensor::{CpuTensor, dtype, shape, span, stored};
 use super::walk::{Source, Walk};
@@ -50,17 +50,28 @@ fn join_as<S: Store<C = S>>(parts: &[CpuTensor], axis: usize) -> CpuTensor {
     let mut out = output::<S>(lengths.num_elements());
     let room = Shared::new(out.room());
     let per_row = lengths[axis] * inner;
-    in_blocks(outer, Work::Light.block() / per_row.max(1), |rows| {
-        for row in rows {
-            let mut begin = row * per_row;
-            for &(values, run) in &runs {
-                // SAFETY: every run of every row has its own place.
-                let room = unsafe { room.part(begin..begin + run) };
-                room.write_copy_of_slice(&values[row * run..][..run]);
-                begin += run;
+    let begins = |row: usize| {
+        runs.iter().scan(row * per_row, |next, (_, run)| Some(std::mem::replace(next, *next + run)))
+    };
+    if outer == 1 {
+        let (begins, counts): (Vec<_>, Vec<_>) =
+            begins(0).zip(runs.iter().map(|run| run.1)).unzip();
+        in_blocks_of(&counts, Work::Light.block(), |part, range| {
+            // SAFETY: every run has its own place, and blocks of it do not overlap.
+            let room = unsafe { room.part(begins[part] + range.start..begins[part] + range.end) };
+            room.write_copy_of_slice(&runs[part].0[range]);
+        });
+    } else {
+        in_blocks(outer, Work::Light.block() / per_row.max(1), |rows| {
+            for row in rows {
+                for (begin, &(values, run)) in begins(row).zip(&runs) {
+                    // SAFETY: every run of every row has its own place.
+                    let room = unsafe { room.part(begin..begin + run) };
+                    room.write_copy_of_slice(&values[row * run..][..run]);
+                }
             }
-        }
-    });
+        });
+    }
     // SAFETY: the runs fill the rows.
     unsafe { out.into_tensor(lengths, dtype(&parts[0])) }
 }

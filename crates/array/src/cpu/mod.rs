@@ -4,14 +4,16 @@
 //! - `simd`: one loop compiled for several instruction sets; `math`: elementary functions for such loops
 //! - `ops`, `integers`: the operations; `loops`: what runs them over slices
 //! - `walk`: broadcasting; `elementwise`: both together on tensors
-//! - `reduce`, `rows`: over axes; `copy`, `cast`: layouts and types; `update`: optimizer steps
+//! - `reduce`, `rows`: over axes; `band`: elements by magnitude; `combine`: sums and products of vectors; `copy`, `cast`: layouts and types; `update`: optimizer steps
 //! - `parallel`: blocks of work that do not depend on the number of threads; `alloc`: memory for results
 
 // A kernel is compiled for an instruction set by being inlined into a function that has it: this must not be a hint.
 #![allow(clippy::inline_always)]
 
 mod alloc;
+mod band;
 mod cast;
+mod combine;
 mod conv;
 mod copy;
 mod elementwise;
@@ -37,7 +39,10 @@ mod update;
 mod walk;
 
 pub(crate) use alloc::{Buffer, output};
+pub use band::Band;
+pub(crate) use band::{band, sample};
 pub(crate) use cast::cast;
+pub(crate) use combine::{combine, products};
 pub(crate) use conv::{Geometry, Real, conv, conv_input, conv_weight};
 pub(crate) use copy::{contiguous, join};
 pub(crate) use elementwise::{Logical, binary, compare, logical, logical_not, select, unary};
@@ -54,7 +59,9 @@ pub(crate) use rows::{layer_norm_last, softmax_last};
 pub(crate) use scan::{Cumulate, cumulate, linear_scan};
 pub(crate) use sort::order_last;
 pub(crate) use tensor::{CpuTensor, row_major, span, writable};
-pub(crate) use update::{Adam, Momentum, adam_update, gradient_update, momentum_update};
+pub(crate) use update::{
+    Adam, Descent, Leaf, Momentum, adam_update, displacement, gradient_update, momentum_update,
+};
 
 /// Runs `$body` with `$S` bound to the type in memory of a float dtype, else `$other`.
 macro_rules! floats {

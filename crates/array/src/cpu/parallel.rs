@@ -39,6 +39,33 @@ pub(crate) fn in_blocks(n: usize, block: usize, body: impl Fn(Range<usize>) + Sy
     (0..n.div_ceil(block)).into_par_iter().for_each(|i| body(i * block..((i + 1) * block).min(n)));
 }
 
+/// [`in_blocks`] over several lists as if they lay one after another: `body` is called with a list's index and a range within it. Many lists
+/// cost the threads one start, not one each.
+pub(crate) fn in_blocks_of(
+    lengths: &[usize],
+    block: usize,
+    body: impl Fn(usize, Range<usize>) + Sync,
+) {
+    let sum = |end: &mut usize, length: &usize| {
+        *end += length;
+        Some(*end)
+    };
+    let ends: Vec<usize> = lengths.iter().scan(0, sum).collect();
+    in_blocks(ends.last().copied().unwrap_or(0), block, |range| {
+        let first = ends.partition_point(|&end| end <= range.start);
+        for (list, &end) in ends.iter().enumerate().skip(first) {
+            let begin = end - lengths[list];
+            if begin >= range.end {
+                break;
+            }
+            let part = range.start.max(begin) - begin..range.end.min(end) - begin;
+            if !part.is_empty() {
+                body(list, part);
+            }
+        }
+    });
+}
+
 /// A mutable slice of which each thread takes its own part.
 pub(crate) struct Shared<'a, T> {
     start: *mut T,
@@ -65,5 +92,27 @@ impl<'a, T> Shared<'a, T> {
         debug_assert!(range.start <= range.end && range.end <= self.len);
         // SAFETY: within the slice, and by the caller's promise not aliased.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn blocks_of_lists_cover_each_element_once() {
+        let lengths = [0, 3, 10, 0, 0, 25, 1, 0];
+        for block in [0, 1, 4, 7, 100] {
+            let seen = Mutex::new(lengths.map(|n| vec![0; n]));
+            in_blocks_of(&lengths, block, |list, range| {
+                assert!(!range.is_empty() && range.len() <= block.max(1).max(25));
+                seen.lock().unwrap()[list][range].iter_mut().for_each(|n| *n += 1);
+            });
+            assert!(seen.into_inner().unwrap().iter().flatten().all(|&n| n == 1), "{block}");
+        }
+        in_blocks_of(&[], 4, |_, _| panic!("there is nothing"));
+        in_blocks_of(&[0, 0], 4, |_, _| panic!("there is nothing"));
     }
 }

@@ -451,7 +451,7 @@ fn updates_follow_their_equations() {
         correction2: 1.0 - 0.99f64.powi(3),
     };
     let (mut p, mut m, mut v) = (start.clone(), vec![0.5; n], vec![0.25; n]);
-    adam_update(&mut p, &mut m, &mut v, &g, o);
+    adam_update(vec![Leaf { state: [&mut p, &mut m, &mut v], gradient: &g, options: o }]);
     for i in 0..n {
         let g = g[i] + 0.2 * start[i];
         let (want_m, want_v) = (0.9 * 0.5 + 0.1 * g, 0.99 * 0.25 + 0.01 * g * g);
@@ -465,7 +465,7 @@ fn updates_follow_their_equations() {
     }
     let (mut p, mut u) = (start.clone(), vec![0.5; n]);
     let o = Momentum { rate: 0.1, keep: 0.9, decay: 0.0, nesterov: true };
-    momentum_update(&mut p, &mut u, &g, o);
+    momentum_update(vec![Leaf { state: [&mut p, &mut u], gradient: &g, options: o }]);
     for i in 0..n {
         let velocity = 0.9 * 0.5 + g[i];
         assert!((u[i] - velocity).abs() < 1e-14);
@@ -482,12 +482,8 @@ fn a_bit_of_everything() -> Vec<Vec<f64>> {
     let bias = || tensor(&mixed(640), &[640], DType::F32);
     let mut p: Vec<f32> = mixed(n).iter().map(|&v| v as f32).collect();
     let (mut u, g) = (p.clone(), p.clone());
-    momentum_update(
-        &mut p,
-        &mut u,
-        &g,
-        Momentum { rate: 0.1, keep: 0.9, decay: 0.0, nesterov: false },
-    );
+    let options = Momentum { rate: 0.1, keep: 0.9, decay: 0.0, nesterov: false };
+    momentum_update(vec![Leaf { state: [&mut p, &mut u], gradient: &g, options }]);
     vec![
         values(&unary(Unary::Exp, x())),
         values(&unary(Unary::Sin, unary(Unary::MulScalar(1e6), x()))),

@@ -183,7 +183,12 @@ fn table(threads: usize) {
         correction1: 0.5,
         correction2: 0.5,
     };
-    report("adam, 270k", median(10, || adam_update(&mut p, &mut m, &mut v, &g, o)));
+    report(
+        "adam, 270k",
+        median(10, || {
+            adam_update(vec![Leaf { state: [&mut p, &mut m, &mut v], gradient: &g, options: o }]);
+        }),
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Whole optimizer updates in one pass over the parameters.
+//! Whole optimizer updates in one pass over the parameters. All leaves of a tree are given at once, so that threads are started once per update.
 
 use super::math::Real;
-use super::parallel::{Shared, Work, in_blocks};
+use super::parallel::{Shared, Work, in_blocks_of};
 use super::simd::{Isa, per_isa};
 
 /// The numbers of one Adam update.
@@ -22,23 +22,38 @@ pub(crate) struct Adam<T> {
     pub correction2: T,
 }
 
-/// m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²; p ← p - rate (m / c₁) / (sqrt(v / c₂) + eps), after the decays.
-pub(crate) fn adam_update<T: Real>(
-    p: &mut [T],
-    m: &mut [T],
-    v: &mut [T],
-    g: &[T],
-    options: Adam<T>,
+/// What an update overwrites, what it reads and its numbers, of one leaf.
+pub(crate) struct Leaf<'a, T, const N: usize, O> {
+    pub state: [&'a mut [T]; N],
+    pub gradient: &'a [T],
+    pub options: O,
+}
+
+/// Calls `body` with parts of leaves, on several threads where there is enough to do.
+fn in_parts<T: Real, const N: usize, O: Copy + Send + Sync>(
+    leaves: Vec<Leaf<'_, T, N, O>>,
+    body: impl Fn([&mut [T]; N], &[T], O) + Sync,
 ) {
-    assert!(p.len() == g.len() && m.len() == g.len() && v.len() == g.len(), "adam: lengths differ");
-    let n = g.len();
-    let (p, m, v) = (Shared::new(p), Shared::new(m), Shared::new(v));
-    in_blocks(n, Work::Light.block(), |range| {
-        // SAFETY: blocks do not overlap.
-        let (p, m, v) =
-            unsafe { (p.part(range.clone()), m.part(range.clone()), v.part(range.clone())) };
-        adam(p, m, v, &g[range], options);
+    let lengths: Vec<usize> = leaves.iter().map(|leaf| leaf.gradient.len()).collect();
+    let leaves: Vec<_> = leaves
+        .into_iter()
+        .map(|leaf| {
+            let fits = leaf.state.iter().all(|part| part.len() == leaf.gradient.len());
+            assert!(fits, "update: lengths differ");
+            (leaf.state.map(Shared::new), leaf.gradient, leaf.options)
+        })
+        .collect();
+    in_blocks_of(&lengths, Work::Light.block(), |leaf, range| {
+        let (state, gradient, options) = &leaves[leaf];
+        // SAFETY: parts do not overlap.
+        let state = state.each_ref().map(|whole| unsafe { whole.part(range.clone()) });
+        body(state, &gradient[range], *options);
     });
+}
+
+/// Of p, m, v: m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²; p ← p - rate (m / c₁) / (sqrt(v / c₂) + eps), after the decays.
+pub(crate) fn adam_update<T: Real>(leaves: Vec<Leaf<'_, T, 3, Adam<T>>>) {
+    in_parts(leaves, |[p, m, v], g, options| adam(p, m, v, g, options));
 }
 
 /// The numbers of one step of gradient descent with momentum.
@@ -54,28 +69,39 @@ pub(crate) struct Momentum<T> {
     pub nesterov: bool,
 }
 
-/// u ← μ u + g; p ← p - rate u, or with Nesterov p ← p - rate (g + μ u).
-pub(crate) fn momentum_update<T: Real>(p: &mut [T], u: &mut [T], g: &[T], options: Momentum<T>) {
-    assert!(p.len() == g.len() && u.len() == g.len(), "momentum: lengths differ");
-    let n = g.len();
-    let (p, u) = (Shared::new(p), Shared::new(u));
-    in_blocks(n, Work::Light.block(), |range| {
-        // SAFETY: blocks do not overlap.
-        let (p, u) = unsafe { (p.part(range.clone()), u.part(range.clone())) };
-        momentum(p, u, &g[range], options);
-    });
+/// Of p, u: u ← μ u + g; p ← p - rate u, or with Nesterov p ← p - rate (g + μ u).
+pub(crate) fn momentum_update<T: Real>(leaves: Vec<Leaf<'_, T, 2, Momentum<T>>>) {
+    in_parts(leaves, |[p, u], g, options| momentum(p, u, g, options));
 }
 
-/// p ← p + step (g + λ p): gradient descent without velocity, its step below zero.
-pub(crate) fn gradient_update<T: Real>(p: &mut [T], g: &[T], step: T, decay: T) {
-    assert!(p.len() == g.len(), "gradient descent: lengths differ");
-    let n = g.len();
-    let p = Shared::new(p);
-    in_blocks(n, Work::Light.block(), |range| {
-        // SAFETY: blocks do not overlap.
-        let p = unsafe { p.part(range.clone()) };
-        descend(p, &g[range], step, decay);
-    });
+/// The numbers of one step of gradient descent without velocity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Descent<T> {
+    /// Step size.
+    pub rate: T,
+    /// λ of the decay that is added to the gradient, g ← g + λ p.
+    pub decay: T,
+}
+
+/// Of p: p ← p - rate (g + λ p).
+pub(crate) fn gradient_update<T: Real>(leaves: Vec<Leaf<'_, T, 1, Descent<T>>>) {
+    in_parts(leaves, |[p], g, options| descend(p, g, -options.rate, options.decay));
+}
+
+/// Of e, with a point x in place of the gradient: e ← x + factor e.
+pub(crate) fn displacement<T: Real>(leaves: Vec<Leaf<'_, T, 1, T>>) {
+    in_parts(leaves, |[e], x, factor| displace(e, x, factor));
+}
+
+per_isa! {
+    fn displace<T: Real>(e: &mut [T], x: &[T], factor: T) = displace_body
+}
+
+#[inline(always)]
+fn displace_body<I: Isa, T: Real>(e: &mut [T], x: &[T], factor: T) {
+    for (e, &x) in e.iter_mut().zip(x) {
+        *e = x + *e * factor;
+    }
 }
 
 per_isa! {

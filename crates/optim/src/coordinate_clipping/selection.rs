@@ -2,18 +2,18 @@
 //!
 //! A small even sample says between which two magnitudes the wanted rank must lie; one pass counts what is above and collects what
 //! is between; that little is searched. Should the sample mislead, the counts show it and the pass is made again with wider
-//! bounds: the answer is exact and the same for any number of threads. Magnitudes are compared as the bits of their
-//! representation, which are ordered as they are.
+//! bounds: the answer is exact and the same for any number of threads.
 
-use std::ops::Range;
+use std::cmp::Ordering;
 
-use lisse_array::{Array, DType, Tree};
+use lisse_array::fused::{Band, band, magnitudes};
+use lisse_array::{Array, DType, Device, Tree};
 use rayon::prelude::*;
 
-/// Elements that one task looks at: they stay in the cache between copying and counting. As many are searched without a sample.
+/// Elements that one task looks at. As many are searched without a sample.
 const CHUNK: usize = 1 << 15;
 /// Elements in the sample, about.
-const SAMPLE: usize = 1 << 16;
+const SAMPLE: usize = 1 << 15;
 
 /// What a tree's magnitudes are like around a rank.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,58 +58,14 @@ pub fn rank<P: Tree>(tree: &P, wanted: Wanted) -> Option<Ranked> {
 /// As [`rank`], for the rank that `rank_among` gives for a number of candidates.
 fn search<P: Tree>(tree: &P, nonzero: bool, rank_among: impl Fn(usize) -> usize) -> Option<Ranked> {
     let trainable = tree.trainable();
-    let mut leaves: Vec<Array> = tree
-        .leaves()
-        .into_iter()
-        .zip(trainable)
-        .filter(|(_, trained)| *trained)
-        .map(|(leaf, _)| leaf.stop_gradient().reshape(&[-1]))
+    let leaves = tree.leaves().into_iter().zip(trainable).filter(|(_, trained)| *trained);
+    let leaves: Vec<Array> = leaves
+        .map(|(leaf, _)| leaf.stop_gradient().to_device(Device::Cpu).reshape(&[-1]))
         .collect();
-    if leaves.iter().any(|leaf| leaf.dtype() == DType::F64) {
-        leaves = leaves.iter().map(|leaf| leaf.cast(DType::F64)).collect();
-        return rank_of::<f64>(&leaves, nonzero, rank_among);
-    }
-    let leaves: Vec<Array> = leaves.iter().map(|leaf| leaf.cast(DType::F32)).collect();
-    rank_of::<f32>(&leaves, nonzero, rank_among)
-}
-
-/// A float whose bits without the sign are ordered as its magnitude.
-trait Magnitude: lisse_array::Element {
-    type Key: Copy + Ord + Send + Sync;
-    const ZERO: Self::Key;
-    const INFINITE: Self::Key;
-    /// At least every key.
-    const MOST: Self::Key;
-    fn key(self) -> Self::Key;
-    fn magnitude(key: Self::Key) -> f64;
-}
-
-impl Magnitude for f32 {
-    type Key = u32;
-    const ZERO: u32 = 0;
-    const INFINITE: u32 = f32::INFINITY.to_bits();
-    const MOST: u32 = u32::MAX;
-    #[inline]
-    fn key(self) -> u32 {
-        self.to_bits() & (u32::MAX >> 1)
-    }
-    fn magnitude(key: u32) -> f64 {
-        f64::from(f32::from_bits(key))
-    }
-}
-
-impl Magnitude for f64 {
-    type Key = u64;
-    const ZERO: u64 = 0;
-    const INFINITE: u64 = f64::INFINITY.to_bits();
-    const MOST: u64 = u64::MAX;
-    #[inline]
-    fn key(self) -> u64 {
-        self.to_bits() & (u64::MAX >> 1)
-    }
-    fn magnitude(key: u64) -> f64 {
-        f64::from_bits(key)
-    }
+    let double = leaves.iter().any(|leaf| leaf.dtype() == DType::F64);
+    let dtype = if double { DType::F64 } else { DType::F32 };
+    let leaves: Vec<Array> = leaves.iter().map(|leaf| leaf.cast(dtype)).collect();
+    rank_of(&leaves, nonzero, rank_among)
 }
 
 /// Share of a tree's squared norm that lies in the largest `fraction` of its trained elements (at least in one); NaN for a tree
@@ -140,11 +96,7 @@ pub fn top_share<P: Tree>(tree: &P, fraction: f64) -> f64 {
     (above + ties) / total
 }
 
-fn rank_of<T: Magnitude>(
-    leaves: &[Array],
-    nonzero: bool,
-    rank_among: impl Fn(usize) -> usize,
-) -> Option<Ranked> {
+fn rank_of(leaves: &[Array], nonzero: bool, rank_among: impl Fn(usize) -> usize) -> Option<Ranked> {
     let elements: usize = leaves.iter().map(Array::len).sum();
     let candidates = if nonzero { count_nonzero(leaves) } else { elements };
     let rank = rank_among(candidates);
@@ -152,24 +104,25 @@ fn rank_of<T: Magnitude>(
         return None;
     }
     let chunks = chunks_of(leaves);
-    let scan = |low, high| scan::<T>(leaves, &chunks, low, high);
-    let (low, high) =
-        if elements <= CHUNK { (T::ZERO, T::MOST) } else { bracket::<T>(leaves, elements, rank) };
-    let mut found = scan(low, high);
-    if !found.finite {
+    let (low, high) = match elements {
+        ..=CHUNK => (0.0, f64::INFINITY),
+        _ => bracket(leaves, elements, rank)?,
+    };
+    let mut found = scan(&chunks, low, high);
+    if found.infinite {
         return None;
     }
     if rank < found.above {
-        found = scan(high, T::MOST);
-    } else if rank >= found.above + found.between.len() {
-        found = scan(T::ZERO, low);
+        found = scan(&chunks, high, f64::INFINITY);
+    } else if rank >= found.above + found.within.len() {
+        found = scan(&chunks, 0.0, low);
     }
     // Descending: the rank among those between counts from their largest.
     let within = rank - found.above;
-    let (larger, key, _) = found.between.select_nth_unstable_by(within, |a, b| b.cmp(a));
-    let key = *key;
-    let above = found.above + larger.iter().filter(|&&k| k > key).count();
-    Some(Ranked { threshold: T::magnitude(key), rank, above, elements })
+    let (larger, threshold, _) = found.within.select_nth_unstable_by(within, descending);
+    let threshold = *threshold;
+    let above = found.above + larger.iter().filter(|&&m| m > threshold).count();
+    Some(Ranked { threshold, rank, above, elements })
 }
 
 fn count_nonzero(leaves: &[Array]) -> usize {
@@ -177,80 +130,57 @@ fn count_nonzero(leaves: &[Array]) -> usize {
     leaves.iter().map(count).sum::<f64>() as usize
 }
 
-/// Two keys between which the key of this rank lies, most probably.
-fn bracket<T: Magnitude>(leaves: &[Array], elements: usize, rank: usize) -> (T::Key, T::Key) {
+/// The largest magnitude first.
+// By reference, as what sorts calls it.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn descending(a: &f64, b: &f64) -> Ordering {
+    b.total_cmp(a)
+}
+
+/// Two magnitudes between which that of this rank lies, most probably; `None` if one that is not finite was met.
+fn bracket(leaves: &[Array], elements: usize, rank: usize) -> Option<(f64, f64)> {
     // Odd, so that it does not walk along columns whose number is a power of two.
     let stride = (elements / SAMPLE) | 1;
-    let part = |leaf: &Array| leaf.strided_slice(0, 0, leaf.len(), stride).to_vec::<T>();
-    let mut sample: Vec<T::Key> = leaves.iter().flat_map(part).map(T::key).collect();
+    let mut sample: Vec<f64> = leaves.iter().flat_map(|leaf| magnitudes(leaf, stride)).collect();
+    if sample.iter().any(|m| !m.is_finite()) {
+        return None;
+    }
     let size = sample.len() as f64;
     let share = rank as f64 / elements as f64;
-    // Four standard deviations of the place of a rank in a sample.
-    let margin = 4.0 * (size * share * (1.0 - share)).sqrt() + 2.0;
-    let mut at = |place: f64, outside: T::Key| {
-        if place < 0.0 || place >= size {
-            return outside;
-        }
-        *sample.select_nth_unstable_by(place as usize, |a, b| b.cmp(a)).1
-    };
-    (at(share * size + margin, T::ZERO), at(share * size - margin, T::MOST))
+    // Three standard deviations of the place of a rank in a sample: a second pass is dearer than a wider bracket, but rare.
+    let margin = 3.0 * (size * share * (1.0 - share)).sqrt() + 2.0;
+    let (first, last) = (share * size - margin, share * size + margin);
+    let mut rest = sample.as_mut_slice();
+    let mut low = 0.0;
+    if last < size {
+        let (larger, found, _) = rest.select_nth_unstable_by(last as usize, descending);
+        (low, rest) = (*found, larger);
+    }
+    if first < 0.0 {
+        return Some((low, f64::INFINITY));
+    }
+    Some((low, *rest.select_nth_unstable_by(first as usize, descending).1))
 }
 
 /// Pieces of leaves, so that large leaves are shared among threads.
-fn chunks_of(leaves: &[Array]) -> Vec<(usize, Range<usize>)> {
-    let pieces = |(i, leaf): (usize, &Array)| {
-        let len = leaf.len();
-        (0..len).step_by(CHUNK).map(move |start| (i, start..(start + CHUNK).min(len)))
+fn chunks_of(leaves: &[Array]) -> Vec<Array> {
+    let pieces = |leaf: &Array| {
+        let piece = |start| leaf.narrow(0, start, CHUNK.min(leaf.len() - start));
+        (0..leaf.len()).step_by(CHUNK).map(piece).collect::<Vec<_>>()
     };
-    leaves.iter().enumerate().flat_map(pieces).collect()
+    leaves.iter().flat_map(pieces).collect()
 }
 
-/// What a pass has found.
-struct Scan<K> {
-    /// Keys above the upper bound.
-    above: usize,
-    /// Keys from the lower to the upper bound.
-    between: Vec<K>,
-    finite: bool,
-}
-
-fn scan<T: Magnitude>(
-    leaves: &[Array],
-    chunks: &[(usize, Range<usize>)],
-    low: T::Key,
-    high: T::Key,
-) -> Scan<T::Key> {
-    let empty = || Scan { above: 0, between: Vec::new(), finite: true };
-    let one = |mut found: Scan<T::Key>, (leaf, range): &(usize, Range<usize>)| {
-        let values = leaves[*leaf].narrow(0, range.start, range.len()).to_vec::<T>();
-        scan_values(&values, low, high, &mut found);
-        found
+/// The magnitudes of all chunks by a band.
+fn scan(chunks: &[Array], low: f64, high: f64) -> Band {
+    let one = |chunk: &Array| band(chunk, low, high);
+    let parts: Vec<Band> = match chunks {
+        [chunk] => vec![one(chunk)],
+        _ => chunks.par_iter().map(one).collect(),
     };
-    let join = |mut a: Scan<T::Key>, b: Scan<T::Key>| {
-        a.between.extend(b.between);
-        Scan { above: a.above + b.above, between: a.between, finite: a.finite && b.finite }
-    };
-    match chunks {
-        [chunk] => one(empty(), chunk),
-        _ => chunks.par_iter().fold(empty, one).reduce(empty, join),
-    }
-}
-
-/// Counts without branches in small groups; only groups that have something between are looked at one by one.
-fn scan_values<T: Magnitude>(values: &[T], low: T::Key, high: T::Key, found: &mut Scan<T::Key>) {
-    for group in values.chunks(16) {
-        let (mut above, mut at_least, mut odd) = (0u32, 0u32, 0u32);
-        for &value in group {
-            let key = value.key();
-            above += u32::from(key > high);
-            at_least += u32::from(key >= low);
-            odd += u32::from(key >= T::INFINITE);
-        }
-        found.above += above as usize;
-        found.finite &= odd == 0;
-        if at_least > above {
-            let keys = group.iter().map(|v| v.key());
-            found.between.extend(keys.filter(|&key| key >= low && key <= high));
-        }
+    Band {
+        above: parts.iter().map(|part| part.above).sum(),
+        infinite: parts.iter().any(|part| part.infinite),
+        within: parts.into_iter().flat_map(|part| part.within).collect(),
     }
 }

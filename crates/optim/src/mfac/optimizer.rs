@@ -1,5 +1,6 @@
 //! The optimizer that steps along the inverse Fisher matrix times the gradient.
 
+use lisse_array::fused::{DescentUpdate, descend_of_all};
 use lisse_array::{Array, DType, Device, Tree};
 use serde::{Deserialize, Serialize};
 
@@ -267,15 +268,26 @@ impl Mfac {
         direction: &Array,
         settings: &[LeafSettings],
     ) {
-        let mut leaves: Vec<Array> = params.take_leaves();
-        for span in &flat.spans {
-            let (x, leaf) = (&leaves[span.leaf], &settings[span.leaf]);
+        // Taken out, so that the update can write into their buffers.
+        let mut leaves: Vec<Option<Array>> = params.take_leaves().into_iter().map(Some).collect();
+        let parts = flat.spans.iter().map(|span| {
             let shape: Vec<isize> = span.shape.iter().map(|&n| n as isize).collect();
-            let part = direction.narrow(0, span.range.start, span.range.len()).reshape(&shape);
+            let dtype = leaves[span.leaf].as_ref().map_or(direction.dtype(), Array::dtype);
+            direction.narrow(0, span.range.start, span.range.len()).reshape(&shape).cast(dtype)
+        });
+        let parts: Vec<Array> = parts.collect();
+        let moved = flat.spans.iter().zip(&parts).map(|(span, part)| {
+            let x = leaves[span.leaf].take().expect("each leaf has one span");
+            let leaf = &settings[span.leaf];
             let decay = if self.decoupled { leaf.learning_rate * leaf.weight_decay } else { 0.0 };
-            let kept = if decay == 0.0 { x.clone() } else { x * (1.0 - decay) };
-            leaves[span.leaf] = kept.add_scaled(-leaf.learning_rate, &part.cast(x.dtype()));
+            let kept = if decay == 0.0 { x } else { x * (1.0 - decay) };
+            ([kept], part, DescentUpdate { rate: leaf.learning_rate, decay: 0.0 })
+        });
+        let moved = descend_of_all(moved.collect());
+        for (span, [x]) in flat.spans.iter().zip(moved) {
+            leaves[span.leaf] = Some(x);
         }
+        let leaves = leaves.into_iter().flatten();
         *params = params.with_leaves(leaves);
     }
 }
