@@ -56,7 +56,7 @@ pub fn run_case(name: &str, time: fn(&str, usize) -> Option<f64>) {
 }
 
 /// The most memory this process held, in MiB; 0 where the system does not tell.
-fn peak_mib() -> f64 {
+pub fn peak_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
     line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()).unwrap_or(0.0)

@@ -168,14 +168,6 @@ fn task(case: &str) -> Option<Task> {
     }
 }
 
-/// The most memory this process held, in MiB; 0 where the system does not tell.
-fn peak_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
-}
-
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let parsed = match arguments.as_slice() {
@@ -206,7 +198,7 @@ fn main() {
             "case": arguments[1],
             "seconds": seconds,
             "first_seconds": first,
-            "peak_mib": peak_mib(),
+            "peak_mib": lisse_benches::peak_mib(),
             "value": value.item(),
             "gradient_square": gradient.square().sum_all().item(),
         })

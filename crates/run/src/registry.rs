@@ -42,6 +42,23 @@ pub struct RecipeEntry {
     pub text: &'static str,
 }
 
+/// The [`RecipeEntry`] of a file in `recipes/`, beside `crates/`: `recipe!("sharpness-digits", "its title")`.
+#[macro_export]
+macro_rules! recipe {
+    ($name:literal, $title:literal $(,)?) => {
+        $crate::RecipeEntry {
+            name: $name,
+            title: $title,
+            text: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../recipes/",
+                $name,
+                ".toml"
+            )),
+        }
+    };
+}
+
 /// Methods, recipes and kinds.
 #[derive(Default)]
 pub struct Registry {

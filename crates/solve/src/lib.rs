@@ -11,6 +11,8 @@
 pub mod bilevel;
 pub mod bo_rep;
 pub mod implicit;
+#[cfg(test)]
+mod interruption;
 pub mod linear;
 pub mod online;
 pub mod pareto;

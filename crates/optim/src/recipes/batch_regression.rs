@@ -5,7 +5,7 @@ use lisse_data::{Bundled, Dataset, Standardizer};
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
     Arm, Error, Experiment, Finals, Invalid, Method, Process, RecipeEntry, RecipeKind, Setup, Step,
-    Watch,
+    Watch, recipe,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,16 +14,14 @@ use crate::optimizer::{Optimizer, Oracle, State};
 
 /// The recipes of the method.
 pub(super) const BATCH_RECIPES: [RecipeEntry; 2] = [
-    RecipeEntry {
-        name: "adaptive-batch-diabetes",
-        title: "Batches that grow against fixed ones: linear regression under three optimizers",
-        text: include_str!("../../../../recipes/adaptive-batch-diabetes.toml"),
-    },
-    RecipeEntry {
-        name: "adaptive-batch-digits",
-        title: "Batches that grow against fixed ones: softmax regression on digits under AdaGrad",
-        text: include_str!("../../../../recipes/adaptive-batch-digits.toml"),
-    },
+    recipe!(
+        "adaptive-batch-diabetes",
+        "Batches that grow against fixed ones: linear regression under three optimizers"
+    ),
+    recipe!(
+        "adaptive-batch-digits",
+        "Batches that grow against fixed ones: softmax regression on digits under AdaGrad"
+    ),
 ];
 
 /// The method.

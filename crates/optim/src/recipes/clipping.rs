@@ -1,18 +1,16 @@
 //! The recipes of coordinate-wise clipping.
 
-use lisse_run::{Method, RecipeEntry};
+use lisse_run::{Method, RecipeEntry, recipe};
 
 pub(super) const CLIPPING_RECIPES: [RecipeEntry; 2] = [
-    RecipeEntry {
-        name: "clipping-tabular",
-        title: "SGD and Adam with their largest coordinates clipped, on raw measurements",
-        text: include_str!("../../../../recipes/clipping-tabular.toml"),
-    },
-    RecipeEntry {
-        name: "clipping-transformer",
-        title: "Directional sharpness and clipped optimizers on a small decoder of text",
-        text: include_str!("../../../../recipes/clipping-transformer.toml"),
-    },
+    recipe!(
+        "clipping-tabular",
+        "SGD and Adam with their largest coordinates clipped, on raw measurements"
+    ),
+    recipe!(
+        "clipping-transformer",
+        "Directional sharpness and clipped optimizers on a small decoder of text"
+    ),
 ];
 
 pub(super) const CLIPPING_METHOD: Method = Method {

@@ -15,7 +15,7 @@ mod tabular;
 mod training_race;
 mod unlearn;
 
-use lisse_run::{Method, RecipeEntry, Registry};
+use lisse_run::{Method, RecipeEntry, Registry, recipe};
 
 pub use batch_regression::BatchRegression;
 pub use classify::Classify;
@@ -70,16 +70,6 @@ pub fn register(registry: &mut Registry) {
     for method in methods {
         registry.add_method(method);
     }
-}
-
-macro_rules! recipe {
-    ($name:literal, $title:literal) => {
-        RecipeEntry {
-            name: $name,
-            title: $title,
-            text: include_str!(concat!("../../../../recipes/", $name, ".toml")),
-        }
-    };
 }
 
 const RECIPES: [RecipeEntry; 3] = [

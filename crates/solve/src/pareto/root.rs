@@ -1,67 +1,38 @@
 //! A root of a function of one variable.
 
-/// A zero of `f` between `a` and `b`, where its signs differ, to `tolerance` in the argument: Brent's method (Algorithms for
-/// minimization without derivatives, 1973). `None` if the signs do not differ or a value is not finite. `f` may keep
-/// what it computed last; it is last called at the root returned.
+use crate::solvers::{self, RootOptions, Stop};
+
+/// A zero of `f` between `a` and `b`, where its signs differ, by [`solvers::brent`] for a function that may fail; `None` if the signs do not
+/// differ or a value is not finite. `f` may keep what it computed last; it is last called at the root returned.
 pub(crate) fn brent<E>(
     mut f: impl FnMut(f64) -> Result<f64, E>,
     (a, b): (f64, f64),
     tolerance: f64,
 ) -> Result<Option<f64>, E> {
-    let (mut a, mut b) = (a, b);
-    let (mut fa, mut fb) = (f(a)?, f(b)?);
-    let change = fa * fb <= 0.0;
-    if !change {
-        return Ok(None);
-    }
-    let (mut c, mut fc) = (a, fa);
-    let (mut step, mut before) = (b - a, b - a);
-    for _ in 0..100 {
-        if fb * fc > 0.0 {
-            (c, fc) = (a, fa);
-            (step, before) = (b - a, b - a);
-        }
-        if fc.abs() < fb.abs() {
-            (a, b, c) = (b, c, b);
-            (fa, fb, fc) = (fb, fc, fb);
-        }
-        let small = 2.0 * f64::EPSILON * b.abs() + 0.5 * tolerance;
-        let middle = 0.5 * (c - b);
-        if middle.abs() <= small || fb == 0.0 {
-            break;
-        }
-        if before.abs() >= small && fa.abs() > fb.abs() {
-            let s = fb / fa;
-            let (mut p, mut q) = if a == c {
-                (2.0 * middle * s, 1.0 - s)
-            } else {
-                let (q, r) = (fa / fc, fb / fc);
-                (
-                    s * (2.0 * middle * q * (q - r) - (b - a) * (r - 1.0)),
-                    (q - 1.0) * (r - 1.0) * (s - 1.0),
-                )
-            };
-            if p > 0.0 {
-                q = -q;
+    let mut failure = None;
+    let value = |x: f64| match &failure {
+        Some(_) => f64::NAN,
+        None => match f(x) {
+            Ok(value) if value.is_finite() => value,
+            Ok(_) => f64::NAN,
+            Err(error) => {
+                failure = Some(error);
+                f64::NAN
             }
-            p = p.abs();
-            if 2.0 * p < (3.0 * middle * q - (small * q).abs()).min((before * q).abs()) {
-                (before, step) = (step, p / q);
-            } else {
-                (step, before) = (middle, middle);
-            }
-        } else {
-            (step, before) = (middle, middle);
-        }
-        (a, fa) = (b, fb);
-        b += if step.abs() > small { step } else { small.copysign(middle) };
-        fb = f(b)?;
-        if !fb.is_finite() {
-            return Ok(None);
-        }
+        },
+    };
+    let options = RootOptions { tolerance, max_evaluations: 102 };
+    let found = solvers::brent(value, a, b, &options);
+    if let Some(error) = failure {
+        return Err(error);
     }
-    f(b)?;
-    Ok(Some(b))
+    match found {
+        Ok(root) if root.stop != Stop::NotFinite => {
+            f(root.x)?;
+            Ok(Some(root.x))
+        }
+        _ => Ok(None),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ mod process;
 mod task;
 
 use lisse_array::{Array, DType};
-use lisse_run::{Arm, Audit, Error, Experiment, Invalid, Method, RecipeEntry, RecipeKind, Setup};
+use lisse_run::{
+    Arm, Audit, Error, Experiment, Invalid, Method, RecipeEntry, RecipeKind, Setup, recipe,
+};
 
 use crate::energy::Energy;
 use config::{Config, Learned};
@@ -14,16 +16,11 @@ use process::Training;
 
 /// The recipes of this kind.
 pub const ENERGY_RECIPES: [RecipeEntry; 2] = [
-    RecipeEntry {
-        name: "meco-density",
-        title: "Unnormalized densities on the line and in the plane against their closed forms",
-        text: include_str!("../../../../../recipes/meco-density.toml"),
-    },
-    RecipeEntry {
-        name: "energy-digits",
-        title: "Energy models of digits: likelihood, samples, foreign classes",
-        text: include_str!("../../../../../recipes/energy-digits.toml"),
-    },
+    recipe!(
+        "meco-density",
+        "Unnormalized densities on the line and in the plane against their closed forms"
+    ),
+    recipe!("energy-digits", "Energy models of digits: likelihood, samples, foreign classes"),
 ];
 
 /// The method behind them.

@@ -5,7 +5,7 @@ mod process;
 
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
-    Arm, Error, Experiment, Finals, Invalid, Method, RecipeEntry, RecipeKind, Setup, Watch,
+    Arm, Error, Experiment, Finals, Invalid, Method, RecipeEntry, RecipeKind, Setup, Watch, recipe,
 };
 
 use crate::gradient_normalized::Status;
@@ -17,16 +17,11 @@ pub struct NewtonRace;
 
 /// The recipes of the method.
 pub(super) const NEWTON_RECIPES: [RecipeEntry; 2] = [
-    RecipeEntry {
-        name: "gns-newton",
-        title: "Newton's method regularized by the gradient on logistic and softmax regression",
-        text: include_str!("../../../../../recipes/gns-newton.toml"),
-    },
-    RecipeEntry {
-        name: "gns-digits",
-        title: "Newton steps by products on a network for digits",
-        text: include_str!("../../../../../recipes/gns-digits.toml"),
-    },
+    recipe!(
+        "gns-newton",
+        "Newton's method regularized by the gradient on logistic and softmax regression"
+    ),
+    recipe!("gns-digits", "Newton steps by products on a network for digits"),
 ];
 
 /// The method.

@@ -11,6 +11,7 @@ use lisse_nn::models::{Mlp, MlpConfig};
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
     Arm, Audit, Error, Experiment, Finals, Invalid, Method, RecipeEntry, RecipeKind, Setup, Watch,
+    recipe,
 };
 
 use config::Config;
@@ -20,16 +21,8 @@ use process::{Originals, Pruning, loss, means};
 pub struct Prune;
 
 pub(super) const MFAC_RECIPES: [RecipeEntry; 2] = [
-    RecipeEntry {
-        name: "mfac-prune",
-        title: "Pruning by M-FAC against magnitude and the diagonal Fisher matrix",
-        text: include_str!("../../../../../recipes/mfac-prune.toml"),
-    },
-    RecipeEntry {
-        name: "mfac-digits",
-        title: "Training by M-FAC against SGD and Adam",
-        text: include_str!("../../../../../recipes/mfac-digits.toml"),
-    },
+    recipe!("mfac-prune", "Pruning by M-FAC against magnitude and the diagonal Fisher matrix"),
+    recipe!("mfac-digits", "Training by M-FAC against SGD and Adam"),
 ];
 
 pub(super) const MFAC_METHOD: Method = Method {

@@ -6,7 +6,7 @@ mod problem;
 use lisse_array::{Stream, Tree};
 use lisse_run::{
     Arm, Error, Experiment, Invalid, Method, Process, RecipeEntry, RecipeKind, Setup, Step, Stop,
-    Watch,
+    Watch, recipe,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,8 @@ use crate::mirror::{Mark, StochasticOracle};
 use problem::{MethodConfig, ProblemConfig, averages};
 
 /// The recipe of this kind.
-pub const LAST_ITERATE_RECIPE: RecipeEntry = RecipeEntry {
-    name: "last-iterate",
-    title: "The last iterate of stochastic gradient methods against averages",
-    text: include_str!("../../../../../recipes/last-iterate.toml"),
-};
+pub const LAST_ITERATE_RECIPE: RecipeEntry =
+    recipe!("last-iterate", "The last iterate of stochastic gradient methods against averages");
 
 /// The method behind it.
 pub const LAST_ITERATE_METHOD: Method = Method {

@@ -12,7 +12,7 @@ use lisse_nn::models::Mlp;
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
     Arm, Audit, Error, Experiment, Finals, Invalid, Method, Process, RecipeEntry, RecipeKind,
-    Setup, Step, Stop, Watch,
+    Setup, Step, Stop, Watch, recipe,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,16 +21,11 @@ use task::{Task, TaskConfig, forward};
 
 /// The recipes of this kind.
 pub const SURROGATE_RECIPES: [RecipeEntry; 2] = [
-    RecipeEntry {
-        name: "sso-supervised",
-        title: "Surrogates in the space of outputs against gradient descent, by calls of the loss",
-        text: include_str!("../../../../../recipes/sso-supervised.toml"),
-    },
-    RecipeEntry {
-        name: "sso-imitation",
-        title: "Imitating an expert on a pendulum with few questions",
-        text: include_str!("../../../../../recipes/sso-imitation.toml"),
-    },
+    recipe!(
+        "sso-supervised",
+        "Surrogates in the space of outputs against gradient descent, by calls of the loss"
+    ),
+    recipe!("sso-imitation", "Imitating an expert on a pendulum with few questions"),
 ];
 
 /// The method behind them.

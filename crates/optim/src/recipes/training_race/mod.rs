@@ -9,7 +9,7 @@ use lisse_array::{Array, Tree, hvp, value_and_grad};
 use lisse_run::report::{Axis, Cell as Entry, Picture, Table};
 use lisse_run::{
     Arm, Error, Experiment, Finals, Invalid, Process, RecipeEntry, RecipeKind, Setup, Step, Stop,
-    Watch,
+    Watch, recipe,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +19,10 @@ use crate::spectrum::try_lanczos;
 use task::{Batch, Learner, Task, TaskName};
 
 /// The built-in race.
-pub const TRAINING_RACE_RECIPE: RecipeEntry = RecipeEntry {
-    name: "training-race",
-    title: "Every training optimizer on three tasks: equal evaluations, equal seconds",
-    text: include_str!("../../../../../recipes/training-race.toml"),
-};
+pub const TRAINING_RACE_RECIPE: RecipeEntry = recipe!(
+    "training-race",
+    "Every training optimizer on three tasks: equal evaluations, equal seconds"
+);
 
 /// `kind = "training-race"`: every arm is an optimizer, each trains the same three models on the same batches.
 pub struct TrainingRace;

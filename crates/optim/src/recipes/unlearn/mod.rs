@@ -11,6 +11,7 @@ use lisse_nn::models::{Mlp, MlpConfig};
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
     Arm, Audit, Error, Experiment, Finals, Invalid, Method, RecipeEntry, RecipeKind, Setup, Watch,
+    recipe,
 };
 
 use config::Config;
@@ -21,16 +22,14 @@ use process::{Originals, RADIUS, Unlearning, cross_entropies, mean_curve};
 pub struct Unlearn;
 
 pub(super) const UNLEARN_RECIPES: [RecipeEntry; 2] = [
-    RecipeEntry {
-        name: "unlearn-digits",
-        title: "Unlearning two digits, plain and smoothed, against relearning attacks",
-        text: include_str!("../../../../../recipes/unlearn-digits.toml"),
-    },
-    RecipeEntry {
-        name: "smoothers-digits",
-        title: "SGD and five ways of smoothing its loss on digits with noisy labels",
-        text: include_str!("../../../../../recipes/smoothers-digits.toml"),
-    },
+    recipe!(
+        "unlearn-digits",
+        "Unlearning two digits, plain and smoothed, against relearning attacks"
+    ),
+    recipe!(
+        "smoothers-digits",
+        "SGD and five ways of smoothing its loss on digits with noisy labels"
+    ),
 ];
 
 pub(super) const UNLEARN_METHOD: Method = Method {

@@ -153,11 +153,8 @@ impl Solver for F2sa {
             Some(eta) => self.recursive(state, oracle, samples, (lambda, eta.at(k))),
             None => self.plain(state, oracle, samples, lambda),
         }
-        axpy(&mut state.x, -self.b.at(k), &state.direction);
-        oracle.project_x(&mut state.x);
         state.numbers[0] += self.delta.at(k);
-        state.step += 1;
-        state.check_finite()
+        state.descend(self.b.at(k), oracle)
     }
 }
 
@@ -205,13 +202,10 @@ impl Solver for Pbgd {
         axpy(&mut dx, self.weight, &sub(&at_y.x, &at_z));
         axpy(&mut dy, self.weight, &at_y.y);
         let step = self.step.at(k);
-        axpy(&mut state.x, -step, &dx);
         axpy(&mut state.y, -step, &dy);
-        oracle.project_x(&mut state.x);
         oracle.project_y(&mut state.y);
         state.direction = dx;
-        state.step += 1;
-        state.check_finite()
+        state.descend(step, oracle)
     }
 }
 
@@ -250,12 +244,6 @@ impl Solver for Bome {
         "BOME"
     }
 
-    fn start(&self, x: &[f64], y: &[f64], oracle: &mut Oracle<'_>) -> Result<State, BilevelError> {
-        refuse_constraints(self.name(), oracle, true)?;
-        oracle.check(x, y)?;
-        Ok(State::new(x.to_vec(), y.to_vec()))
-    }
-
     fn step(
         &self,
         state: &mut State,
@@ -278,11 +266,8 @@ impl Solver for Bome {
         axpy(&mut dx, lambda, &qx);
         axpy(&mut dy, lambda, &at_y.y);
         let step = self.step.at(k);
-        axpy(&mut state.x, -step, &dx);
         axpy(&mut state.y, -step, &dy);
-        oracle.project_x(&mut state.x);
         state.direction = dx;
-        state.step += 1;
-        state.check_finite()
+        state.descend(step, oracle)
     }
 }

@@ -1,7 +1,7 @@
 //! Hypergradients by the implicit function theorem and by unrolling, and descent with them.
 
 use super::second_order::note_curvature;
-use super::{Decay, Solver, State, refuse_constraints};
+use super::{Decay, Solver, State};
 use crate::bilevel::vector::{axpy, dot, norm};
 use crate::bilevel::{Batch, BilevelError, Oracle, Samples, Warning, Wrt};
 
@@ -129,12 +129,6 @@ impl Solver for Implicit {
         "AID-CG"
     }
 
-    fn start(&self, x: &[f64], y: &[f64], oracle: &mut Oracle<'_>) -> Result<State, BilevelError> {
-        refuse_constraints(self.name(), oracle, true)?;
-        oracle.check(x, y)?;
-        Ok(State::new(x.to_vec(), y.to_vec()))
-    }
-
     fn step(
         &self,
         state: &mut State,
@@ -150,11 +144,8 @@ impl Solver for Implicit {
         for warning in result.warnings {
             warning.note(&mut state.warnings);
         }
-        axpy(&mut state.x, -self.eta.at(state.step), &result.gradient);
-        oracle.project_x(&mut state.x);
         (state.direction, state.z) = (result.gradient, result.z);
-        state.step += 1;
-        state.check_finite()
+        state.descend(self.eta.at(state.step), oracle)
     }
 }
 
@@ -174,12 +165,6 @@ impl Solver for Unrolled {
         "ITD"
     }
 
-    fn start(&self, x: &[f64], y: &[f64], oracle: &mut Oracle<'_>) -> Result<State, BilevelError> {
-        refuse_constraints(self.name(), oracle, true)?;
-        oracle.check(x, y)?;
-        Ok(State::new(x.to_vec(), y.to_vec()))
-    }
-
     fn step(
         &self,
         state: &mut State,
@@ -191,10 +176,7 @@ impl Solver for Unrolled {
         for warning in result.warnings {
             warning.note(&mut state.warnings);
         }
-        axpy(&mut state.x, -self.eta.at(state.step), &result.gradient);
-        oracle.project_x(&mut state.x);
         (state.direction, state.z, state.y) = (result.gradient, result.z, y);
-        state.step += 1;
-        state.check_finite()
+        state.descend(self.eta.at(state.step), oracle)
     }
 }

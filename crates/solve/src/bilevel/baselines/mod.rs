@@ -44,6 +44,21 @@ impl State {
         State { x, y, z, direction, ..State::default() }
     }
 
+    /// The end of a step: `x` moves by `size` against `direction`, back into its set, and the step counts.
+    ///
+    /// # Errors
+    /// If a variable is no longer finite.
+    pub(crate) fn descend(
+        &mut self,
+        size: f64,
+        oracle: &mut Oracle<'_>,
+    ) -> Result<(), BilevelError> {
+        super::vector::axpy(&mut self.x, -size, &self.direction);
+        oracle.project_x(&mut self.x);
+        self.step += 1;
+        self.check_finite()
+    }
+
     /// Fails once a variable is not finite.
     ///
     /// # Errors
@@ -61,11 +76,16 @@ pub trait Solver: Send + Sync {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// The state before the first step, after a check that method and problem fit.
+    /// The state before the first step, after a check that method and problem fit: by default a method that knows neither constraints
+    /// nor sets of `y`.
     ///
     /// # Errors
     /// Wrong lengths, NaN, empty sets, a problem that the method cannot solve.
-    fn start(&self, x: &[f64], y: &[f64], oracle: &mut Oracle<'_>) -> Result<State, BilevelError>;
+    fn start(&self, x: &[f64], y: &[f64], oracle: &mut Oracle<'_>) -> Result<State, BilevelError> {
+        refuse_constraints(self.name(), oracle, true)?;
+        oracle.check(x, y)?;
+        Ok(State::new(x.to_vec(), y.to_vec()))
+    }
 
     /// One step of `x`.
     ///

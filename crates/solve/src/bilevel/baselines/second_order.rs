@@ -1,6 +1,6 @@
 //! Single-loop methods with products of second derivatives.
 
-use super::{Decay, Solver, State, refuse_constraints};
+use super::{Decay, Solver, State};
 use crate::bilevel::vector::{axpy, dot, mix};
 use crate::bilevel::{BilevelError, Oracle, Purpose, Samples, Warning};
 
@@ -35,12 +35,6 @@ pub(crate) fn note_curvature(v: &[f64], product: &[f64], warnings: &mut Vec<Warn
 impl Solver for Soba {
     fn name(&self) -> &'static str {
         if self.momentum > 0.0 { "MA-SOBA" } else { "SOBA" }
-    }
-
-    fn start(&self, x: &[f64], y: &[f64], oracle: &mut Oracle<'_>) -> Result<State, BilevelError> {
-        refuse_constraints(self.name(), oracle, true)?;
-        oracle.check(x, y)?;
-        Ok(State::new(x.to_vec(), y.to_vec()))
     }
 
     fn step(
@@ -78,10 +72,7 @@ impl Solver for Soba {
         } else {
             state.direction = direction;
         }
-        axpy(&mut state.x, -self.eta.at(k), &state.direction);
-        oracle.project_x(&mut state.x);
-        state.step += 1;
-        state.check_finite()
+        state.descend(self.eta.at(k), oracle)
     }
 }
 
@@ -104,12 +95,6 @@ pub struct StocBio {
 impl Solver for StocBio {
     fn name(&self) -> &'static str {
         "StocBiO"
-    }
-
-    fn start(&self, x: &[f64], y: &[f64], oracle: &mut Oracle<'_>) -> Result<State, BilevelError> {
-        refuse_constraints(self.name(), oracle, true)?;
-        oracle.check(x, y)?;
-        Ok(State::new(x.to_vec(), y.to_vec()))
     }
 
     fn step(
@@ -138,11 +123,8 @@ impl Solver for StocBio {
         let mut direction = oracle.upper_x(x, y, &samples.draw(k, Purpose::UpperX));
         let cross = oracle.cross_product(x, y, &sum, &samples.draw(k, Purpose::Cross));
         axpy(&mut direction, -1.0, &cross);
-        axpy(&mut state.x, -self.eta.at(k), &direction);
-        oracle.project_x(&mut state.x);
         (state.direction, state.z) = (direction, sum);
-        state.step += 1;
-        state.check_finite()
+        state.descend(self.eta.at(k), oracle)
     }
 }
 

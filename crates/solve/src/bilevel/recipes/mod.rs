@@ -11,7 +11,7 @@ use lisse_array::{Array, DType};
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
     Arm, Audit, Error, Experiment, Finals, Invalid, Method, RecipeEntry, RecipeKind, Registry,
-    Setup, Watch,
+    Setup, Watch, recipe,
 };
 
 use config::{Config, ProblemConfig, SvmData};
@@ -19,16 +19,6 @@ use process::{Runner, plotted};
 
 /// `kind = "bilevel"`: every arm is a method, all on one problem.
 pub struct BilevelRace;
-
-macro_rules! recipe {
-    ($name:literal, $title:literal) => {
-        RecipeEntry {
-            name: $name,
-            title: $title,
-            text: include_str!(concat!("../../../../../recipes/", $name, ".toml")),
-        }
-    };
-}
 
 const RECIPES: [RecipeEntry; 4] = [
     recipe!(

@@ -1,10 +1,8 @@
 use lisse_run::recipe::Overrides;
-use lisse_run::{
-    Interrupt, Observer, Registry, Request, Session, Source, StepView, Stop, Summary, launch,
-    resume,
-};
+use lisse_run::{Registry, Request, Session, Source, Summary, launch};
 
 use super::register;
+use crate::interruption::interrupted_and_resumed;
 
 fn registry() -> Registry {
     let mut registry = Registry::new();
@@ -32,37 +30,13 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         overrides: overrides.clone(),
     };
     let whole = launch(&registry(), &request("whole"), Session::quiet()).unwrap().summary;
-    let interrupt = Interrupt::manual();
-    let session = Session {
-        observer: Box::new(CutOff { interrupt: interrupt.clone(), left: 5 }),
-        interrupt,
-        ..Session::quiet()
-    };
-    let cut = launch(&registry(), &request("cut"), session).unwrap().summary;
-    assert_eq!(cut.stop, Stop::Interrupted);
-    let resumed =
-        resume(&registry(), &folder.path().join("cut"), Session::quiet()).unwrap().summary;
+    let resumed = interrupted_and_resumed(&registry(), &request("cut"), 5);
     let timeless = |summary: &Summary| -> Vec<(String, u64)> {
         let kept = summary.figures.iter().filter(|f| !f.0.ends_with("seconds"));
         kept.map(|(name, value)| (name.clone(), value.0.to_bits())).collect()
     };
     assert_eq!(timeless(&resumed), timeless(&whole));
     assert!(!timeless(&whole).is_empty());
-}
-
-/// Asks to stop after some steps.
-struct CutOff {
-    interrupt: Interrupt,
-    left: u32,
-}
-
-impl Observer for CutOff {
-    fn step(&mut self, _: StepView<'_>) {
-        self.left = self.left.saturating_sub(1);
-        if self.left == 0 {
-            self.interrupt.request();
-        }
-    }
 }
 
 #[test]

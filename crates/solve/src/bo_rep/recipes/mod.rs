@@ -13,7 +13,7 @@ use lisse_array::Stream;
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
     Arm, Audit, Error, Experiment, Finals, Invalid, Method, RecipeEntry, RecipeKind, Registry,
-    Setup, Watch,
+    Setup, Watch, recipe,
 };
 
 use config::{Config, ProblemConfig};
@@ -21,16 +21,6 @@ use process::{COMMON, OWN, RunState, Runner};
 
 /// `kind = "bo-rep"`: every arm is a method on the problem.
 pub struct BoRepRace;
-
-macro_rules! recipe {
-    ($name:literal, $title:literal) => {
-        RecipeEntry {
-            name: $name,
-            title: $title,
-            text: include_str!(concat!("../../../../../recipes/", $name, ".toml")),
-        }
-    };
-}
 
 const RECIPES: [RecipeEntry; 3] = [
     recipe!(

@@ -1,12 +1,10 @@
 //! The recipe kind: its checks, its ends, resuming.
 
-use lisse_run::{
-    Interrupt, Observer, RecipeKind, Registry, Request, Session, Setup, Source, StepView, launch,
-    rehearse, resume,
-};
+use lisse_run::{RecipeKind, Registry, Request, Session, Setup, Source, launch, rehearse};
 
 use super::tables::auc;
 use super::{BoRepRace, register};
+use crate::interruption::interrupted_and_resumed;
 
 fn registry() -> Registry {
     let mut registry = Registry::new();
@@ -104,20 +102,6 @@ fn a_budget_of_calls_ends_a_run() {
     assert!(summary.stop.to_string().contains("training.calls = 300"), "{}", summary.stop);
 }
 
-struct Interrupter {
-    after: u64,
-    interrupt: Interrupt,
-}
-
-impl Observer for Interrupter {
-    fn step(&mut self, _: StepView<'_>) {
-        self.after = self.after.saturating_sub(1);
-        if self.after == 0 {
-            self.interrupt.request();
-        }
-    }
-}
-
 /// An interrupted and resumed run ends as an uninterrupted one, in all problems.
 #[test]
 fn a_resumed_run_ends_the_same() {
@@ -135,13 +119,7 @@ fn a_resumed_run_ends_the_same() {
         let (recipe, out) = (file(text), tempfile::tempdir().unwrap());
         let mut request = Request::new(Source::File(recipe.path().to_owned()));
         request.out = Some(out.path().join("run"));
-        let interrupt = Interrupt::manual();
-        let observer = Box::new(Interrupter { after, interrupt: interrupt.clone() });
-        let session = Session { observer, interrupt, ..Session::quiet() };
-        let half = launch(&registry(), &request, session).unwrap();
-        assert!(!half.summary.finished);
-        let resumed =
-            resume(&registry(), &out.path().join("run"), Session::quiet()).unwrap().summary;
+        let resumed = interrupted_and_resumed(&registry(), &request, after);
         for (name, value) in &whole.figures {
             let again = resumed.figures[name].0;
             let same = value.0 == again || (value.0.is_nan() && again.is_nan());

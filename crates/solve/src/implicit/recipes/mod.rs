@@ -11,28 +11,16 @@ mod tests;
 use std::cell::RefCell;
 
 use lisse_array::{Array, Tree, value_and_grad};
-use lisse_run::{Error, Invalid, Method, RecipeEntry, Registry};
+use lisse_run::{Error, Invalid, Method, RecipeEntry, Registry, recipe};
 
 use super::{Derivative, Implicit, ImplicitError, Unroll};
 use crate::linear::{LinearSolver, Method as Linear};
 use serde::{Deserialize, Serialize};
 
 const RECIPES: [RecipeEntry; 3] = [
-    RecipeEntry {
-        name: "distill-digits",
-        title: "Ten images that train a classifier of digits",
-        text: include_str!("../../../../../recipes/distill-digits.toml"),
-    },
-    RecipeEntry {
-        name: "hyperparameters",
-        title: "Penalties of ridge, lasso and support vector machine by gradient",
-        text: include_str!("../../../../../recipes/hyperparameters.toml"),
-    },
-    RecipeEntry {
-        name: "sensitivity-spheres",
-        title: "How a packing of soft spheres moves when some of them grow",
-        text: include_str!("../../../../../recipes/sensitivity-spheres.toml"),
-    },
+    recipe!("distill-digits", "Ten images that train a classifier of digits"),
+    recipe!("hyperparameters", "Penalties of ridge, lasso and support vector machine by gradient"),
+    recipe!("sensitivity-spheres", "How a packing of soft spheres moves when some of them grow"),
 ];
 
 const METHOD: Method = Method {

@@ -3,11 +3,10 @@ use lisse_run::{Arm, Invalid, Ranks, RecipeKind, Registry, Setup, rehearse};
 use std::path::Path;
 
 use lisse_run::recipe::Overrides;
-use lisse_run::{
-    Interrupt, Observer, Request, RunFolder, Session, Source, StepView, audits, launch, resume,
-};
+use lisse_run::{Request, RunFolder, Session, Source, audits, launch};
 
 use super::*;
+use crate::interruption::interrupted_and_resumed;
 
 fn setup() -> Setup {
     let (device, ranks) = (lisse_array::Device::Cpu, Ranks::alone());
@@ -159,18 +158,6 @@ fn request(recipe: &str, out: &Path, set: &[&str]) -> Request {
     Request { out: Some(out.to_owned()), overrides, ..Request::new(source) }
 }
 
-/// Asks to stop after some steps.
-struct Cut(u64, Interrupt);
-
-impl Observer for Cut {
-    fn step(&mut self, _: StepView<'_>) {
-        self.0 = self.0.saturating_sub(1);
-        if self.0 == 0 {
-            self.1.request();
-        }
-    }
-}
-
 /// Figures by their bits, but for times.
 fn bits(out: &Path) -> Vec<(String, u64)> {
     let summary = RunFolder::open(out).unwrap().summary().unwrap().unwrap();
@@ -190,12 +177,7 @@ fn an_interruption_changes_nothing() {
         let whole = folder.path().join(format!("{recipe}-whole"));
         launch(&registry(), &request(recipe, &whole, &set), Session::quiet()).unwrap();
         let out = folder.path().join(format!("{recipe}-cut"));
-        let interrupt = Interrupt::manual();
-        let observer = Box::new(Cut(steps, interrupt.clone()));
-        let session = Session { observer, interrupt, ..Session::quiet() };
-        let first = launch(&registry(), &request(recipe, &out, &set), session).unwrap();
-        assert!(!first.summary.finished);
-        resume(&registry(), &out, Session::quiet()).unwrap();
+        interrupted_and_resumed(&registry(), &request(recipe, &out, &set), steps);
         assert!(bits(&out) == bits(&whole), "{recipe}");
     }
 }

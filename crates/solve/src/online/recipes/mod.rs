@@ -9,6 +9,7 @@ mod streams;
 use lisse_array::{Array, DType};
 use lisse_run::{
     Arm, Audit, Error, Experiment, Invalid, Method, RecipeEntry, RecipeKind, Registry, Setup,
+    recipe,
 };
 
 use config::Config;
@@ -20,16 +21,11 @@ pub(super) use streams::array_loss;
 pub(crate) struct Online;
 
 const RECIPES: [RecipeEntry; 2] = [
-    RecipeEntry {
-        name: "online-regret",
-        title: "Regret of online learners between stochastic and adversarial streams, by horizon",
-        text: include_str!("../../../../../recipes/online-regret.toml"),
-    },
-    RecipeEntry {
-        name: "online-drift",
-        title: "Online learners on logistic losses whose concept turns",
-        text: include_str!("../../../../../recipes/online-drift.toml"),
-    },
+    recipe!(
+        "online-regret",
+        "Regret of online learners between stochastic and adversarial streams, by horizon"
+    ),
+    recipe!("online-drift", "Online learners on logistic losses whose concept turns"),
 ];
 
 const METHOD: Method = Method {

@@ -4,10 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use lisse_run::recipe::Overrides;
-use lisse_run::{
-    Interrupt, Observer, Registry, Request, RunFolder, Session, Source, StepView, Summary, audits,
-    launch, resume,
-};
+use lisse_run::{Registry, Request, Session, Source, Summary, audits, launch};
+
+use crate::interruption::interrupted_and_resumed;
 
 fn registry() -> Registry {
     let mut registry = Registry::new();
@@ -51,18 +50,6 @@ fn the_objectives_have_the_derivatives_they_should() {
     }
 }
 
-/// Stands in for a kill after some steps.
-struct Cut(u64, Interrupt);
-
-impl Observer for Cut {
-    fn step(&mut self, _: StepView<'_>) {
-        self.0 = self.0.saturating_sub(1);
-        if self.0 == 0 {
-            self.1.request();
-        }
-    }
-}
-
 /// Figures by their bits; a file does not tell one NaN from another.
 fn bits(summary: &Summary) -> Vec<(String, u64)> {
     let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
@@ -77,13 +64,8 @@ fn an_interruption_changes_nothing() {
     assert!(whole.len() > 60);
     for steps in [2, 25] {
         let out = folder.path().join(format!("cut-{steps}"));
-        let interrupt = Interrupt::manual();
-        let observer = Box::new(Cut(steps, interrupt.clone()));
-        let session = Session { observer, interrupt, ..Session::quiet() };
-        let first = launch(&registry(), &request("online-regret", &out, true, &set), session);
-        assert!(!first.unwrap().summary.finished);
-        resume(&registry(), &out, Session::quiet()).unwrap();
-        let resumed = RunFolder::open(&out).unwrap().summary().unwrap().unwrap();
+        let request = request("online-regret", &out, true, &set);
+        let resumed = interrupted_and_resumed(&registry(), &request, steps);
         assert!(bits(&resumed) == whole, "interrupted after {steps} steps");
     }
 }

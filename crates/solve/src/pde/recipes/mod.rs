@@ -4,7 +4,7 @@ mod cover;
 mod front;
 mod sparsity;
 
-use lisse_run::{Method, RecipeEntry, Registry};
+use lisse_run::{Method, RecipeEntry, Registry, recipe};
 
 pub use cover::ParetoCover;
 pub use front::ParetoFront;
@@ -19,16 +19,6 @@ pub(crate) fn register(registry: &mut Registry) {
         registry.add_recipe(recipe);
     }
     registry.add_method(METHOD);
-}
-
-macro_rules! recipe {
-    ($name:literal, $title:literal) => {
-        RecipeEntry {
-            name: $name,
-            title: $title,
-            text: include_str!(concat!("../../../../../recipes/", $name, ".toml")),
-        }
-    };
 }
 
 const RECIPES: [RecipeEntry; 5] = [

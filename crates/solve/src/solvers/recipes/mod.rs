@@ -10,7 +10,7 @@ mod tests;
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
     Arm, Audit, Error, Experiment, Finals, Invalid, Method, RecipeEntry, RecipeKind, Registry,
-    Setup, Watch,
+    Setup, Watch, recipe,
 };
 
 use config::Config;
@@ -19,11 +19,10 @@ use process::Race;
 /// `kind = "solver-race"`: every arm is a problem, on which its solvers run one after another.
 pub struct SolverRace;
 
-const RECIPE: RecipeEntry = RecipeEntry {
-    name: "solver-race",
-    title: "Proximal, mirror, coordinate, quasi-Newton, mixing and splitting solvers on four problems",
-    text: include_str!("../../../../../recipes/solver-race.toml"),
-};
+const RECIPE: RecipeEntry = recipe!(
+    "solver-race",
+    "Proximal, mirror, coordinate, quasi-Newton, mixing and splitting solvers on four problems"
+);
 
 const METHODS: [Method; 3] = [
     Method {

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use lisse_run::recipe::Overrides;
-use lisse_run::{
-    Interrupt, Observer, Registry, Request, RunFolder, Session, Source, StepView, audits, launch,
-    resume,
-};
+use lisse_run::{Registry, Request, RunFolder, Session, Source, audits, launch};
+
+use crate::interruption::interrupted_and_resumed;
 
 fn registry() -> Registry {
     let mut registry = Registry::new();
@@ -29,18 +28,6 @@ fn the_recipe_is_whole() {
     registry().check().unwrap();
 }
 
-/// Asks to stop after some steps.
-struct Cut(u64, Interrupt);
-
-impl Observer for Cut {
-    fn step(&mut self, _: StepView<'_>) {
-        self.0 = self.0.saturating_sub(1);
-        if self.0 == 0 {
-            self.1.request();
-        }
-    }
-}
-
 /// Figures by their bits, but for times.
 fn figures(out: &Path) -> Vec<(String, u64)> {
     let summary = RunFolder::open(out).unwrap().summary().unwrap().unwrap();
@@ -58,12 +45,7 @@ fn an_interruption_changes_nothing() {
     assert!(undisturbed.len() > 60);
     for steps in [3, 40] {
         let out = folder.path().join(format!("cut-{steps}"));
-        let interrupt = Interrupt::manual();
-        let observer = Box::new(Cut(steps, interrupt.clone()));
-        let session = Session { observer, interrupt, ..Session::quiet() };
-        let first = launch(&registry(), &request(&out, &SHORT), session).unwrap();
-        assert!(!first.summary.finished);
-        resume(&registry(), &out, Session::quiet()).unwrap();
+        interrupted_and_resumed(&registry(), &request(&out, &SHORT), steps);
         assert!(figures(&out) == undisturbed, "interrupted after {steps} steps");
     }
 }

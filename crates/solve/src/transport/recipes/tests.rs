@@ -1,12 +1,10 @@
 use std::path::Path;
 
 use lisse_run::recipe::Overrides;
-use lisse_run::{
-    Interrupt, Observer, Registry, Request, RunFolder, Session, Source, StepView, audits, launch,
-    resume,
-};
+use lisse_run::{Registry, Request, RunFolder, Session, Source, audits, launch};
 
 use super::plans::palette_problem;
+use crate::interruption::interrupted_and_resumed;
 use crate::transport::{SparseOt, solve_exact};
 
 fn registry() -> Registry {
@@ -37,18 +35,6 @@ fn request(out: &Path, recipe: &str, set: &[&str]) -> Request {
     Request { out: Some(out.to_owned()), overrides, ..Request::new(Source::Builtin(recipe.into())) }
 }
 
-/// Asks to stop after some steps.
-struct Cut(u64, Interrupt);
-
-impl Observer for Cut {
-    fn step(&mut self, _: StepView<'_>) {
-        self.0 = self.0.saturating_sub(1);
-        if self.0 == 0 {
-            self.1.request();
-        }
-    }
-}
-
 /// Figures by their bits, but for times.
 fn figures(out: &Path) -> Vec<(String, u64)> {
     let summary = RunFolder::open(out).unwrap().summary().unwrap().unwrap();
@@ -63,15 +49,7 @@ fn an_interruption_changes_nothing(recipe: &str, set: &[&str], cuts: &[u64]) {
     launch(&registry(), &request(&whole, recipe, set), Session::quiet()).unwrap();
     for &steps in cuts {
         let out = folder.path().join(format!("cut-{steps}"));
-        let interrupt = Interrupt::manual();
-        let session = Session {
-            observer: Box::new(Cut(steps, interrupt.clone())),
-            interrupt,
-            ..Session::quiet()
-        };
-        let first = launch(&registry(), &request(&out, recipe, set), session).unwrap();
-        assert!(!first.summary.finished);
-        resume(&registry(), &out, Session::quiet()).unwrap();
+        interrupted_and_resumed(&registry(), &request(&out, recipe, set), steps);
         assert_eq!(figures(&out), figures(&whole), "{recipe} interrupted after {steps} steps");
     }
 }

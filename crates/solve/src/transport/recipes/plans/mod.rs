@@ -6,7 +6,7 @@ mod process;
 use lisse_array::Array;
 use lisse_run::report::{Axis, Cell, Image, Picture, Table};
 use lisse_run::{
-    Arm, Audit, Error, Experiment, Finals, Invalid, RecipeEntry, RecipeKind, Setup, Watch,
+    Arm, Audit, Error, Experiment, Finals, Invalid, RecipeEntry, RecipeKind, Setup, Watch, recipe,
 };
 
 use crate::transport::{SparseOt, SparsePlan};
@@ -17,11 +17,10 @@ use process::{FIGURES, Runner};
 /// `kind = "transport"`: every arm is a method, with one or several bounds on the entries of a column.
 pub struct Plans;
 
-pub(super) const COLOURS: RecipeEntry = RecipeEntry {
-    name: "transport-colours",
-    title: "The colours of one photograph to those of another, with 1 to 64 entries in a column of the plan",
-    text: include_str!("../../../../../../recipes/transport-colours.toml"),
-};
+pub(super) const COLOURS: RecipeEntry = recipe!(
+    "transport-colours",
+    "The colours of one photograph to those of another, with 1 to 64 entries in a column of the plan"
+);
 
 impl RecipeKind for Plans {
     type Config = Config;

@@ -8,7 +8,7 @@ use lisse_array::DType;
 use lisse_nn::to_dtype;
 use lisse_run::report::{Axis, Cell, Picture, Table};
 use lisse_run::{
-    Arm, Audit, Error, Experiment, Finals, Invalid, RecipeEntry, RecipeKind, Setup, Watch,
+    Arm, Audit, Error, Experiment, Finals, Invalid, RecipeEntry, RecipeKind, Setup, Watch, recipe,
 };
 
 pub use config::Config;
@@ -18,11 +18,8 @@ use process::{FIGURES, Trainer};
 /// `kind = "transport-router"`: every arm is a router of the same network on digits, trained from the same seeds.
 pub struct Routers;
 
-pub(super) const ROUTER: RecipeEntry = RecipeEntry {
-    name: "transport-router",
-    title: "Routers of a mixture of experts on digits: load and accuracy",
-    text: include_str!("../../../../../../recipes/transport-router.toml"),
-};
+pub(super) const ROUTER: RecipeEntry =
+    recipe!("transport-router", "Routers of a mixture of experts on digits: load and accuracy");
 
 impl RecipeKind for Routers {
     type Config = Config;
